@@ -1,0 +1,1 @@
+//! The one binary frazil: wiring, roles, commands

@@ -1,0 +1,1 @@
+//! The data path: segment format, write, read and cache, collect garbage

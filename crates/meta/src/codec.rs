@@ -1,0 +1,1 @@
+//! Varints and checked reads for records and snapshots.

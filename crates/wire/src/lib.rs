@@ -1,0 +1,1 @@
+//! Kafka frames, versions, batch v2 headers and CRC; bytes in, values out, no I/O
