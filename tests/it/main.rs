@@ -1,1 +1,4 @@
 //! it
+
+mod hostile_decode;
+mod store_minio;

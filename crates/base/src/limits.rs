@@ -27,6 +27,13 @@ pub const SEGMENT_BYTES_MAX: usize = SEGMENT_BYTES + FRAME_BYTES_MAX + (16 << 20
 /// Largest record of the metadata log.
 pub const META_RECORD_BYTES_MAX: usize = 16 << 20;
 
+/// Array entries (topics, partitions, names and so on) of one request. More than a fetch of every partition of a large
+/// cluster has; fewer than would make a small frame a large heap.
+pub const REQUEST_ENTRIES_MAX: usize = 1 << 18;
+
+/// Headers of one record. Kafka has no limit; without one, a compressed megabyte becomes gigabytes of empty headers.
+pub const RECORD_HEADERS_MAX: usize = 1 << 16;
+
 /// Partitions of one topic.
 pub const PARTITIONS_PER_TOPIC_MAX: i32 = 100_000;
 
@@ -36,7 +43,19 @@ pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 /// Batches a partition remembers per idempotent producer, as in Kafka.
 pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;
 
+/// Idempotent producers that a partition remembers; beyond it those silent for longest are forgotten.
+pub const PRODUCERS_PER_PARTITION_MAX: usize = 4096;
+
+/// An idempotent producer that is silent for this long is forgotten; Kafka's `producer.id.expiration.ms`.
+pub const PRODUCER_EXPIRY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// How often the metadata state looks for producers to forget.
+pub const PRODUCER_SWEEP_MS: i64 = 60 * 60 * 1000;
+
 const _: () = assert!(BATCH_BYTES_MAX <= FRAME_BYTES_MAX, "a batch must fit into a frame");
 const _: () = assert!(BATCH_BYTES_DEFAULT <= SEGMENT_BYTES, "a default batch must fit into a segment");
 const _: () = assert!(SEGMENT_BYTES_MAX <= u32::MAX as usize, "positions in a segment are 32 bits wide");
 const _: () = assert!(SEGMENT_BYTES.is_multiple_of(BLOCK_BYTES), "a full segment fills its blocks");
+const _: () =
+    assert!(PARTITIONS_PER_TOPIC_MAX as usize <= REQUEST_ENTRIES_MAX, "a request can name all partitions of a topic");
+const _: () = assert!(PRODUCER_SWEEP_MS < PRODUCER_EXPIRY_MS, "sweeps are rarer than expiries");

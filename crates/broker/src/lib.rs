@@ -1,1 +1,24 @@
-//! The Kafka server: connections, one file per API
+//! The Kafka server: connections, one file per API.
+//!
+//! A connection (`connection`) reads frames within a budget of bytes, hands produce requests to the log one after the
+//! other without waiting for them, handles everything else in turn, and answers in the order of the requests. The
+//! APIs are files of their own (`api`); none of them decides anything that the metadata log decides. Errors of other crates become
+//! Kafka's codes in one place (`error_code`), settings stand in one table (`config`).
+//!
+//! The broker keeps nothing: it can be stopped, killed and started anywhere, and holds only connections.
+
+mod api;
+mod broker;
+mod budget;
+mod config;
+mod connection;
+mod error_code;
+mod metrics;
+mod node;
+mod settings;
+mod stopping;
+mod topic_name;
+mod zone;
+
+pub use broker::Broker;
+pub use settings::BrokerSettings;

@@ -12,4 +12,4 @@ pub mod state;
 
 pub use port::{Appended, AppendError, Body, CommitLog, Entry, LiveBodies, ReadError};
 pub use record::{Command, Record};
-pub use state::Outcome;
+pub use state::{BodyId, Extent, Outcome, State};

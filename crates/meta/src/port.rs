@@ -130,7 +130,7 @@ pub enum ReadError {
 
 /// Which entries' bodies are still needed, as the state machine knows it. What is not in it and lies below the trim
 /// point goes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveBodies(BTreeSet<Seq>);
 
 impl LiveBodies {

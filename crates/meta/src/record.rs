@@ -4,7 +4,20 @@
 //! key: it grows with every record of one registration, and `apply` ignores a record whose number it has seen, so a
 //! record may be appended again after a lost answer.
 
+mod decode;
+mod encode;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use crate::codec::DecodeError;
+pub(crate) use decode::read_resource;
+pub(crate) use encode::write_resource;
+
 use frazil_base::{BrokerId, Epoch, ObjectId, TopicId, TopicPartition};
+
+/// Version of the encoding. Commands get new tags and their fields never change; only another envelope needs another
+/// version.
+pub(crate) const RECORD_VERSION: u8 = 1;
 
 /// One record: an envelope and a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +133,7 @@ pub enum ConfigResource {
     Cluster,
 }
 
-/// A segment's commit.
+/// A segment's commit. Its parts ascend in the segment, do not overlap, and end within it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// Name of the segment.
@@ -149,7 +162,7 @@ pub struct CommitPart {
 pub struct Run {
     /// Bytes.
     pub bytes: u32,
-    /// Offsets it takes (sum of `lastOffsetDelta + 1`).
+    /// Offsets it takes (sum of `lastOffsetDelta + 1`); at least 1.
     pub records: u32,
     /// Greatest timestamp in it; -1 if none.
     pub max_timestamp: i64,

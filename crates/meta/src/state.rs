@@ -1,8 +1,52 @@
-//! The pure state machine. (Being written.)
+//! The pure state machine: what every broker knows, as a function of the records of the log.
+//!
+//! `apply` takes the next record and says what it did. No clock, randomness, floats, hash iteration or I/O: equal
+//! records give equal states, outcomes and hashes on every broker. It is total: whatever decodes can be applied, and a
+//! record that may not take effect is refused and changes nothing but the hash.
+//!
+//! Before a command is looked at, its envelope is: a record of a closed or unknown registration is refused, and so is
+//! one whose number is not beyond the last one applied of its registration (it was appended twice).
+//!
+//! `brokers` knows who may write and who leads, `topics` where every offset's bytes are, `producers` which batches of
+//! idempotent producers are stored, `bodies` which segments are still needed, `commit` gives offsets out, `snapshot`
+//! writes all of it down and reads it back.
 
+mod bodies;
+mod brokers;
+mod commit;
+mod digest;
+mod mutation;
+mod producers;
+mod snapshot;
+mod topics;
 
-use frazil_base::{Epoch, ObjectId, Seq};
+#[cfg(test)]
+mod tests;
 
+pub use bodies::BodyState;
+pub use brokers::Broker;
+#[cfg(any(test, feature = "testing"))]
+pub use mutation::Mutation;
+pub(crate) use producers::sequence_after;
+pub use snapshot::SnapshotError;
+pub use topics::{Partition, Topic};
+
+#[cfg(not(any(test, feature = "testing")))]
+use mutation::Mutation;
+
+use crate::codec::DecodeError;
+use crate::port::LiveBodies;
+use crate::record::{Command, ConfigResource, CreateTopic, Record};
+use bodies::Bodies;
+use brokers::Brokers;
+use frazil_base::limits::{PARTITIONS_PER_TOPIC_MAX, PRODUCER_EXPIRY_MS, PRODUCER_SWEEP_MS};
+use frazil_base::{Epoch, ObjectId, Seq, TopicId, TopicPartition};
+use mutation::Rules;
+use std::collections::BTreeMap;
+use topics::Topics;
+
+/// The last feature level that this version implements. A `FeatureLevel` record beyond it does not decode.
+pub const FEATURE_LEVEL_KNOWN: u16 = 1;
 
 /// Where a segment's bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +74,26 @@ pub struct Extent {
     pub max_timestamp: i64,
 }
 
+impl Extent {
+    /// The offset after its last one.
+    pub fn end_offset(&self) -> i64 {
+        self.base_offset + i64::from(self.records)
+    }
+
+    /// Takes `next` in if its bytes follow in the same body. Offsets must follow anyway. Returns whether it did.
+    fn widen(&mut self, next: &Extent) -> bool {
+        let end = self.position.checked_add(self.bytes);
+        if self.body != next.body || end != Some(next.position) {
+            return false;
+        }
+        let Some(records) = self.records.checked_add(next.records) else { return false };
+        let Some(bytes) = self.bytes.checked_add(next.bytes) else { return false };
+        let max_timestamp = self.max_timestamp.max(next.max_timestamp);
+        *self = Extent { records, bytes, max_timestamp, ..*self };
+        true
+    }
+}
+
 /// What applying a record did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -38,9 +102,9 @@ pub enum Outcome {
     /// The broker's registration; its epoch.
     Registered(Epoch),
     /// First of the producer ids set apart.
-    ProducerIds { 
+    ProducerIds {
         /// First id.
-        first: i64 
+        first: i64,
     },
     /// A commit; per part and run what became of it, in the record's order.
     Committed(Vec<Vec<RunOutcome>>),
@@ -51,15 +115,15 @@ pub enum Outcome {
 /// Why a record changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The registration that wrote it is closed or unknown.
+    /// The registration that wrote it is closed or unknown, or the object it commits was written under another one.
     ClosedEpoch,
-    /// A record of this number was applied already.
+    /// A record of this number was applied already, or this object was committed already.
     Repeated,
-    /// A topic of this name exists.
+    /// A topic of this name (or id) exists.
     TopicExists,
     /// No such topic.
     UnknownTopic,
-    /// A topic cannot lose partitions, nor get the number it has.
+    /// A topic cannot lose partitions, nor get the number it has, nor none, nor more than the limit.
     InvalidPartitions,
 }
 
@@ -67,14 +131,14 @@ pub enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunOutcome {
     /// Its first record has this offset.
-    Accepted { 
+    Accepted {
         /// First offset.
-        base_offset: i64 
+        base_offset: i64,
     },
     /// Stored before: its first record has this offset. -1 if that is no longer remembered.
-    Duplicate { 
+    Duplicate {
         /// First offset.
-        base_offset: i64 
+        base_offset: i64,
     },
     /// The partition does not exist (any more).
     UnknownPartition,
@@ -82,4 +146,321 @@ pub enum RunOutcome {
     OutOfOrderSequence,
     /// A newer epoch of the producer has written.
     StaleProducerEpoch,
+}
+
+/// Everything the log says, up to one record.
+#[derive(Clone, Debug)]
+pub struct State {
+    applied: Seq,
+    hash: u64,
+    feature_level: u16,
+    next_producer_id: i64,
+    /// The latest time that a commit carried. Producers age by it, so that a broker whose clock is behind or ahead of
+    /// the others' does not make them look older.
+    clock_ms: i64,
+    /// When the clock says this, silent producers are looked for.
+    sweep_due_ms: i64,
+    brokers: Brokers,
+    topics: Topics,
+    /// Settings of brokers and of the cluster; those of topics are in the topics.
+    configs: BTreeMap<ConfigResource, BTreeMap<String, String>>,
+    bodies: Bodies,
+    rules: Rules,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::new()
+    }
+}
+
+impl State {
+    /// The state before the first record.
+    pub fn new() -> State {
+        State {
+            applied: Seq::ZERO,
+            hash: 0,
+            feature_level: 1,
+            next_producer_id: 0,
+            clock_ms: i64::MIN,
+            sweep_due_ms: i64::MIN,
+            brokers: Brokers::default(),
+            topics: Topics::default(),
+            configs: BTreeMap::new(),
+            bodies: Bodies::default(),
+            rules: Rules::default(),
+        }
+    }
+
+    /// The state before the first record, with one rule broken on purpose. For tests of checkers.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn with_mutation(mutation: Mutation) -> State {
+        State { rules: Rules::all_but(mutation), ..State::new() }
+    }
+
+    /// Breaks one rule from here on. For tests of checkers whose states come from snapshots.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn mutate(&mut self, mutation: Mutation) {
+        self.rules = Rules::all_but(mutation);
+    }
+
+    /// Applies the record that stands at `seq`. Records come in ascending order, each once; panics otherwise.
+    pub fn apply(&mut self, seq: Seq, record: &Record) -> Outcome {
+        self.apply_with_bytes(seq, record, &record.encode())
+    }
+
+    /// Decodes the record that stands at `seq` and applies it: `apply` without encoding the record for the hash.
+    pub fn apply_encoded(&mut self, seq: Seq, bytes: &[u8]) -> Result<(Record, Outcome), DecodeError> {
+        let record = Record::decode(bytes)?;
+        let outcome = self.apply_with_bytes(seq, &record, bytes);
+        Ok((record, outcome))
+    }
+
+    fn apply_with_bytes(&mut self, seq: Seq, record: &Record, bytes: &[u8]) -> Outcome {
+        assert!(seq > self.applied, "record {seq} after record {}", self.applied);
+        let outcome = match self.check_envelope(record) {
+            Ok(()) => self.execute(seq, record),
+            Err(refusal) => Outcome::Refused(refusal),
+        };
+        self.applied = seq;
+        self.hash = digest::chain(self.hash, seq, bytes, &outcome);
+        outcome
+    }
+
+    /// Whether the record's writer may write it, and did not before. If so, its number is used up.
+    fn check_envelope(&mut self, record: &Record) -> Result<(), Refusal> {
+        if matches!(record.command, Command::RegisterBroker(_)) {
+            let is_unsigned = record.epoch == Epoch::default() && record.number == 0;
+            return if is_unsigned { Ok(()) } else { Err(Refusal::ClosedEpoch) };
+        }
+        let Some(registration) = self.brokers.get_mut(record.epoch) else {
+            let is_accepted = self.rules.broken(Mutation::AcceptClosedEpoch);
+            return if is_accepted { Ok(()) } else { Err(Refusal::ClosedEpoch) };
+        };
+        if record.number <= registration.last_number && !self.rules.broken(Mutation::ForgetRepeatedNumber) {
+            return Err(Refusal::Repeated);
+        }
+        registration.last_number = record.number;
+        Ok(())
+    }
+
+    fn execute(&mut self, seq: Seq, record: &Record) -> Outcome {
+        let now_ms = record.time_ms;
+        match &record.command {
+            Command::RegisterBroker(register) => Outcome::Registered(self.brokers.register(register, Epoch(seq.0))),
+            Command::CloseBroker { epoch } => {
+                self.brokers.close(*epoch);
+                Outcome::Done
+            }
+            Command::FeatureLevel { level } => {
+                self.feature_level = self.feature_level.max(*level);
+                Outcome::Done
+            }
+            Command::CreateTopic(create) => done(self.create_topic(create, now_ms)),
+            Command::DeleteTopic { topic } => done(self.delete_topic(*topic, now_ms)),
+            Command::CreatePartitions { topic, total } => done(self.create_partitions(*topic, *total)),
+            Command::AlterConfigs { resource, replace, changes } => {
+                done(self.alter_configs(resource, *replace, changes))
+            }
+            Command::AllocateProducerIds { count } => self.allocate_producer_ids(*count),
+            Command::Commit(commit) => self.commit(seq, record, commit),
+            Command::ForgetObjects { objects } => {
+                objects.iter().for_each(|object| self.bodies.forget(*object));
+                Outcome::Done
+            }
+            Command::MoveLogStart { starts } => {
+                starts.iter().for_each(|(partition, start)| self.move_log_start(*partition, *start, now_ms));
+                Outcome::Done
+            }
+        }
+    }
+
+    fn create_topic(&mut self, create: &CreateTopic, now_ms: i64) -> Result<(), Refusal> {
+        if !(1..=PARTITIONS_PER_TOPIC_MAX).contains(&create.partitions) {
+            return Err(Refusal::InvalidPartitions);
+        }
+        let topic = Topic {
+            id: create.topic,
+            name: create.name.clone(),
+            partitions: vec![Partition::default(); create.partitions as usize],
+            replication_factor: create.replication_factor,
+            configs: create.configs.iter().cloned().collect(),
+            created_ms: now_ms,
+        };
+        if self.topics.insert(topic) { Ok(()) } else { Err(Refusal::TopicExists) }
+    }
+
+    fn delete_topic(&mut self, topic: TopicId, now_ms: i64) -> Result<(), Refusal> {
+        let topic = self.topics.remove(topic).ok_or(Refusal::UnknownTopic)?;
+        for extent in topic.partitions.iter().flat_map(|partition| &partition.extents) {
+            self.bodies.release(extent, now_ms);
+        }
+        Ok(())
+    }
+
+    fn create_partitions(&mut self, topic: TopicId, total: i32) -> Result<(), Refusal> {
+        let topic = self.topics.get_mut(topic).ok_or(Refusal::UnknownTopic)?;
+        let total = usize::try_from(total).map_err(|_| Refusal::InvalidPartitions)?;
+        if total <= topic.partitions.len() || total > PARTITIONS_PER_TOPIC_MAX as usize {
+            return Err(Refusal::InvalidPartitions);
+        }
+        topic.partitions.resize(total, Partition::default());
+        Ok(())
+    }
+
+    fn alter_configs(
+        &mut self,
+        resource: &ConfigResource,
+        replace: bool,
+        changes: &[(String, Option<String>)],
+    ) -> Result<(), Refusal> {
+        let configs = match resource {
+            ConfigResource::Topic(topic) => &mut self.topics.get_mut(*topic).ok_or(Refusal::UnknownTopic)?.configs,
+            ConfigResource::Broker(_) | ConfigResource::Cluster => self.configs.entry(resource.clone()).or_default(),
+        };
+        if replace {
+            configs.clear();
+        }
+        for (name, value) in changes {
+            match value {
+                Some(value) => configs.insert(name.clone(), value.clone()),
+                None => configs.remove(name),
+            };
+        }
+        self.configs.retain(|_, configs| !configs.is_empty());
+        Ok(())
+    }
+
+    fn allocate_producer_ids(&mut self, count: u32) -> Outcome {
+        let first = self.next_producer_id;
+        let next = first.checked_add(i64::from(count));
+        self.next_producer_id = next.unwrap_or_else(|| panic!("{count} producer ids after {first}"));
+        Outcome::ProducerIds { first }
+    }
+
+    /// Moves a log start forward, at most to the next offset. Unknown partitions and steps back are passed over.
+    fn move_log_start(&mut self, partition: TopicPartition, start: i64, now_ms: i64) {
+        let Some(partition) = self.topics.partition_mut(partition) else { return };
+        partition.log_start = start.min(partition.next_offset).max(partition.log_start);
+        while let Some(extent) = partition.pop_unreadable() {
+            self.bodies.release(&extent, now_ms);
+        }
+    }
+
+    /// Moves the producers' clock on and forgets silent producers, if that is due.
+    fn advance_clock(&mut self, now_ms: i64) {
+        self.clock_ms = self.clock_ms.max(now_ms);
+        if self.clock_ms < self.sweep_due_ms {
+            return;
+        }
+        self.sweep_due_ms = self.clock_ms.saturating_add(PRODUCER_SWEEP_MS);
+        let before_ms = self.clock_ms.saturating_sub(PRODUCER_EXPIRY_MS);
+        for partition in self.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+            partition.producers.expire(before_ms);
+        }
+    }
+}
+
+fn done(result: Result<(), Refusal>) -> Outcome {
+    result.map_or_else(Outcome::Refused, |()| Outcome::Done)
+}
+
+/// Queries.
+impl State {
+    /// The last record applied.
+    pub fn applied(&self) -> Seq {
+        self.applied
+    }
+
+    /// A hash over all records and outcomes so far: equal on all brokers at equal `applied`, or one of them is wrong.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Behaviour up to this level may be used.
+    pub fn feature_level(&self) -> u16 {
+        self.feature_level
+    }
+
+    /// The topic with this id.
+    pub fn topic(&self, topic: TopicId) -> Option<&Topic> {
+        self.topics.get(topic)
+    }
+
+    /// The topic with this name.
+    pub fn topic_by_name(&self, name: &str) -> Option<&Topic> {
+        self.topics.by_name(name)
+    }
+
+    /// All topics, by name.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.topics.iter_by_name()
+    }
+
+    /// One partition.
+    pub fn partition(&self, partition: TopicPartition) -> Option<&Partition> {
+        self.topics.partition(partition)
+    }
+
+    /// The brokers with an open registration, by id.
+    pub fn brokers(&self) -> impl Iterator<Item = &Broker> {
+        self.brokers.iter()
+    }
+
+    /// Whether this registration is open. One that is not never opens again.
+    pub fn is_open(&self, epoch: Epoch) -> bool {
+        self.brokers.is_open(epoch)
+    }
+
+    /// The broker that clients should talk to about this partition: a rendezvous hash over the open brokers, those of
+    /// `zone` if there are any, so that every broker gives the same answer. `None` if no broker is open.
+    pub fn leader(&self, partition: TopicPartition, zone: Option<&str>) -> Option<&Broker> {
+        self.brokers.leader(partition, zone)
+    }
+
+    /// Settings that differ from the defaults; empty for unknown topics.
+    pub fn configs(&self, resource: &ConfigResource) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        let configs = match resource {
+            ConfigResource::Topic(topic) => self.topics.get(*topic).map(|topic| &topic.configs),
+            ConfigResource::Broker(_) | ConfigResource::Cluster => self.configs.get(resource),
+        };
+        configs.unwrap_or(&NONE)
+    }
+
+    /// Every body with live extents: entries of the log first, each kind ascending.
+    pub fn bodies(&self) -> impl Iterator<Item = (BodyId, &BodyState)> {
+        let skipped = usize::from(self.rules.broken(Mutation::ForgetLiveBody));
+        self.bodies.live().skip(skipped)
+    }
+
+    /// One body, if it has live extents.
+    pub fn body(&self, body: BodyId) -> Option<&BodyState> {
+        self.bodies.get(body)
+    }
+
+    /// Objects without live extents, and the record time at which the last one went; until `ForgetObjects`.
+    pub fn dead_objects(&self) -> impl Iterator<Item = (ObjectId, i64)> {
+        let oldest = self.bodies.live().find_map(|(body, state)| match body {
+            BodyId::Object(object) => Some((object, state.committed_ms)),
+            BodyId::Log(_) => None,
+        });
+        let wrong = oldest.filter(|_| self.rules.broken(Mutation::ForgetLiveBody));
+        self.bodies.dead().chain(wrong)
+    }
+
+    /// A hash of the whole content, by way of its snapshot: slow, for tests and for `hash` itself to be checked against.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn content_hash(&self) -> u64 {
+        digest::digest(&self.snapshot())
+    }
+
+    /// The entries of the log whose bodies are needed, for [`CommitLog::trim`](crate::CommitLog::trim).
+    pub fn live_log_bodies(&self) -> LiveBodies {
+        let log_entry = |(body, _)| match body {
+            BodyId::Log(seq) => Some(seq),
+            BodyId::Object(_) => None,
+        };
+        self.bodies().filter_map(log_entry).collect()
+    }
 }

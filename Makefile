@@ -1,0 +1,44 @@
+# Frazil: `make run` for a broker on this machine, `make test` for everything that can be checked, `make help` for the rest.
+
+SHELL := bash
+CARGO ?= cargo
+# Servers, clients and tools of the tests; built once, keyed by content (tests/tools/install).
+export FRAZIL_CACHE ?= $(CURDIR)/.cache
+TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+ARGS ?=
+
+.PHONY: help run run-minio build build-release tools test bench fmt lint
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+# All targets build the whole workspace with one feature set: selecting a package would resolve other features and compile
+# its dependencies a second time. The dev profile optimises dependencies, so it starts fast and is quick enough to try.
+build:
+	$(CARGO) build --workspace --bin frazil --locked
+
+run: build ## a broker with data in ./frazil-data and a demo topic (ARGS="--any-port ...")
+	$(TARGET_DIR)/debug/frazil dev $(ARGS)
+
+run-minio: build ## the same on an S3 bucket: a MinIO started for it, data in ./frazil-data/minio
+	tests/tools/install minio
+	tests/tools/with-minio frazil-data/minio $(TARGET_DIR)/debug/frazil dev $(ARGS)
+
+tools: ## what the tests run against: MinIO, kcat, Python clients, Apache Kafka
+	tests/tools/install
+
+test: tools build ## everything: unit, conformance, crash points, simulation, real clients
+	FRAZIL_TEST_MINIO=$(FRAZIL_CACHE)/minio/minio $(CARGO) test --workspace --locked $(ARGS)
+
+build-release:
+	$(CARGO) build --workspace --bins --release --locked
+
+bench: tools build-release ## figures against Kafka and the bare floor (ARGS="--scenario produce-64k --quick")
+	$(TARGET_DIR)/release/frazil-bench all --frazil-bin $(TARGET_DIR)/release/frazil $(ARGS)
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+lint: ## what CI refuses: formatting and clippy warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings

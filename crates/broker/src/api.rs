@@ -1,0 +1,159 @@
+//! The APIs, one file each: from a request's bytes to its answer's.
+
+pub(crate) mod alter_configs;
+pub(crate) mod api_versions;
+pub(crate) mod create_partitions;
+pub(crate) mod create_topics;
+pub(crate) mod delete_topics;
+pub(crate) mod describe_cluster;
+pub(crate) mod describe_configs;
+pub(crate) mod fetch;
+pub(crate) mod find_coordinator;
+pub(crate) mod init_producer_id;
+pub(crate) mod list_offsets;
+pub(crate) mod metadata;
+pub(crate) mod offset_for_leader_epoch;
+pub(crate) mod produce;
+
+use crate::node::Node;
+use crate::stopping::Stopping;
+use bytes::Bytes;
+use frazil_base::{BrokerId, TopicId};
+use frazil_wire::api as key;
+use frazil_wire::frame::{FrameError, RequestHeader};
+use frazil_wire::{DecodeError, control, frame};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Operations a principal may do, where nobody asked or nothing restricts them: "not asked for".
+pub(crate) const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
+
+/// A request whose header was read.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub header: RequestHeader,
+    pub body: Bytes,
+}
+
+/// What goes back to the client.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// The frame; empty when there is nothing to answer (acks=0).
+    pub slices: Vec<Bytes>,
+    /// The first error in it, for the metrics.
+    pub error: Option<ResponseError>,
+    /// Whether the connection closes instead.
+    pub closes: bool,
+}
+
+/// A request without an answer: the connection closes.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Unsupported(#[from] key::Unsupported),
+    #[error("a {api} request of version {version} could not be read")]
+    Malformed {
+        api: &'static str,
+        version: i16,
+        #[source]
+        cause: DecodeError,
+    },
+    #[error("an answer could not be written, which is a bug")]
+    Encode(#[from] control::EncodeError),
+}
+
+impl Request {
+    /// Whether it is handled in the pipeline.
+    pub fn is_produce(&self) -> bool {
+        self.header.api_key == key::PRODUCE
+    }
+
+    /// Whether it may take long for want of data, and has no effect.
+    pub fn is_long_poll(&self) -> bool {
+        self.header.api_key == key::FETCH
+    }
+
+    /// Reads the body by way of `kafka-protocol`.
+    pub fn decode<T: Decodable>(&self) -> Result<T, Refused> {
+        control::decode(self.header.api_key, self.header.api_version, self.body.clone())
+            .map_err(|cause| self.malformed(cause))
+    }
+
+    /// The refusal of a body that does not follow the protocol.
+    pub fn malformed(&self, cause: DecodeError) -> Refused {
+        let RequestHeader { api_key, api_version: version, .. } = self.header;
+        Refused::Malformed { api: key::name(api_key), version, cause }
+    }
+
+    /// The answer with this body and this first error (a Kafka code).
+    pub fn answer<T: Encodable>(&self, response: &T, error_code: i16) -> Result<Answer, Refused> {
+        let RequestHeader { api_key, api_version, correlation_id, .. } = self.header;
+        let frame = control::encode_response(api_key, api_version, correlation_id, response)?;
+        Ok(Answer::new(vec![frame], error_code))
+    }
+}
+
+impl Answer {
+    /// An answer whose first error has this Kafka code.
+    pub fn new(slices: Vec<Bytes>, error_code: i16) -> Answer {
+        Answer { slices, error: ResponseError::try_from_code(error_code), closes: false }
+    }
+}
+
+/// Reads the header, and refuses what is not served. ApiVersions passes in any version (KIP-511).
+pub(crate) fn parse(mut bytes: Bytes) -> Result<Request, Refused> {
+    let header = frame::parse_header(&mut bytes)?;
+    if header.api_key != key::API_VERSIONS {
+        key::check(header.api_key, header.api_version)?;
+    }
+    Ok(Request { header, body: bytes })
+}
+
+/// Handles any request but Produce.
+pub(crate) async fn handle(
+    node: &Arc<Node>,
+    request: Request,
+    stopping: Stopping,
+) -> Result<Answer, Refused> {
+    match request.header.api_key {
+        key::API_VERSIONS => api_versions::handle(&request),
+        key::METADATA => metadata::handle(node, &request).await,
+        key::FETCH => fetch::handle(node, &request, stopping).await,
+        key::LIST_OFFSETS => list_offsets::handle(node, &request).await,
+        key::OFFSET_FOR_LEADER_EPOCH => offset_for_leader_epoch::handle(node, &request),
+        key::INIT_PRODUCER_ID => init_producer_id::handle(node, &request).await,
+        key::FIND_COORDINATOR => find_coordinator::handle(node, &request),
+        key::CREATE_TOPICS => create_topics::handle(node, &request).await,
+        key::DELETE_TOPICS => delete_topics::handle(node, &request).await,
+        key::CREATE_PARTITIONS => create_partitions::handle(node, &request).await,
+        key::DESCRIBE_CONFIGS => describe_configs::handle(node, &request),
+        key::ALTER_CONFIGS => alter_configs::handle_replacing(node, &request).await,
+        key::INCREMENTAL_ALTER_CONFIGS => alter_configs::handle_incremental(node, &request).await,
+        key::DESCRIBE_CLUSTER => describe_cluster::handle(node, &request),
+        key => Err(key::Unsupported { key, version: request.header.api_version }.into()),
+    }
+}
+
+/// The first code that is an error; 0 if none is.
+pub(crate) fn first_error(codes: impl IntoIterator<Item = i16>) -> i16 {
+    codes.into_iter().find(|code| *code != 0).unwrap_or(0)
+}
+
+/// Text for a response.
+pub(crate) fn text(text: impl Into<String>) -> StrBytes {
+    StrBytes::from_string(text.into())
+}
+
+/// A topic id as the protocol's UUID.
+pub(crate) fn uuid(topic: TopicId) -> Uuid {
+    Uuid::from_u128(topic.0)
+}
+
+/// A broker's id in the generated types.
+pub(crate) fn broker_id(id: BrokerId) -> kafka_protocol::messages::BrokerId {
+    id.0.into()
+}

@@ -1,0 +1,183 @@
+//! Metadata (API 3): brokers, topics, and who "leads" each partition.
+//!
+//! Any broker takes any record. Leaders are a choice that all brokers make alike from the metadata log, within the
+//! client's zone where there is one, so that clients spread and stay. Replicas are as many as were asked for, all alive.
+
+use super::create_topics::{Creation, create};
+use super::{Answer, OPERATIONS_NOT_ASKED, Refused, Request, broker_id, text, uuid};
+use crate::node::Node;
+use crate::{topic_name, zone};
+use frazil_base::{TopicId, TopicPartition};
+use frazil_meta::state::{State, Topic};
+use futures::FutureExt;
+use futures::stream::{self, StreamExt};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
+use std::collections::BTreeSet;
+
+/// First version in which the client says whether unknown topics are to be created.
+const AUTO_CREATION_ASKED_FROM: i16 = 4;
+/// Versions that tell what the client may do with the cluster.
+const CLUSTER_OPERATIONS_IN: std::ops::RangeInclusive<i16> = 8..=10;
+/// Topics created at a time.
+const CREATIONS_AT_ONCE: usize = 32;
+
+/// Everything that Kafka knows to do with a cluster: create, alter, describe, cluster action, describe and alter
+/// configs, idempotent write (bits by `AclOperation`).
+const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+/// And with a topic: read, write, create, delete, alter, describe, describe and alter configs.
+const TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
+
+/// What the client asked for.
+struct View<'a> {
+    zone: Option<&'a str>,
+    topic_operations: bool,
+}
+
+pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> {
+    let wanted: MetadataRequest = request.decode()?;
+    let version = request.header.api_version;
+    let view = View {
+        zone: zone::of_client(request.header.client_id.as_deref()),
+        topic_operations: wanted.include_topic_authorized_operations,
+    };
+    let all = wanted.topics.is_none() || version == 0 && wanted.topics.as_ref().is_some_and(Vec::is_empty);
+    let asked = if all { Vec::new() } else { wanted.topics.unwrap_or_default() };
+    let may_create = node.settings.auto_create_topics
+        && (version < AUTO_CREATION_ASKED_FROM || wanted.allow_auto_topic_creation);
+    let refused = if may_create { create_missing(node, &asked).await } else { Vec::new() };
+
+    let state = node.log.state();
+    let topics: Vec<_> = match all {
+        true => state.topics().map(|topic| describe(&state, topic, &view)).collect(),
+        false => asked.into_iter().map(|topic| find(&state, topic, &refused, &view)).collect(),
+    };
+    let error_code = super::first_error(topics.iter().map(|topic| topic.error_code));
+    let mut response = MetadataResponse::default()
+        .with_brokers(brokers(&state))
+        .with_cluster_id(Some(text(node.settings.cluster_id.clone())))
+        .with_controller_id(controller(&state))
+        .with_topics(topics);
+    drop(state);
+    if CLUSTER_OPERATIONS_IN.contains(&version) {
+        let asked = wanted.include_cluster_authorized_operations;
+        response = response.with_cluster_authorized_operations(cluster_operations(asked));
+    }
+    request.answer(&response, error_code)
+}
+
+/// What the client may do with the cluster, as a bit set; "not asked" unless it asked.
+pub(crate) fn cluster_operations(asked: bool) -> i32 {
+    if asked { CLUSTER_OPERATIONS } else { OPERATIONS_NOT_ASKED }
+}
+
+/// The broker that clients send administration to: the one with the lowest id, so that all brokers name the same.
+pub(crate) fn controller(state: &State) -> BrokerId {
+    broker_id(state.brokers().map(|broker| broker.id).min().unwrap_or(frazil_base::BrokerId(-1)))
+}
+
+fn brokers(state: &State) -> Vec<MetadataResponseBroker> {
+    let broker = |broker: &frazil_meta::state::Broker| {
+        MetadataResponseBroker::default()
+            .with_node_id(broker_id(broker.id))
+            .with_host(text(broker.host.clone()))
+            .with_port(broker.port.into())
+            .with_rack(broker.zone.clone().map(text))
+    };
+    state.brokers().map(broker).collect()
+}
+
+/// Creates the topics that are asked for by a valid name and do not exist; gives those that could not be, and why.
+async fn create_missing(node: &Node, asked: &[MetadataRequestTopic]) -> Vec<(TopicName, ResponseError)> {
+    let missing: BTreeSet<TopicName> = {
+        let state = node.log.state();
+        let by_name = asked.iter().filter(|topic| topic.topic_id.is_nil()).filter_map(|topic| topic.name.clone());
+        by_name.filter(|name| topic_name::check(name).is_ok() && state.topic_by_name(name).is_none()).collect()
+    };
+    let creations: Vec<_> = missing.into_iter().map(|name| create_one(node, name).boxed()).collect();
+    stream::iter(creations).buffered(CREATIONS_AT_ONCE).filter_map(std::future::ready).collect().await
+}
+
+async fn create_one(node: &Node, name: TopicName) -> Option<(TopicName, ResponseError)> {
+    let creation = Creation::with_defaults(node, &name);
+    let created = match creation.check_name(node) {
+        Ok(()) => create(node, creation).await.map(|_| ()),
+        Err(refusal) => Err(refusal),
+    };
+    match created {
+        Ok(()) => None,
+        Err(refusal) if refusal.code == ResponseError::TopicAlreadyExists => None,
+        Err(refusal) => Some((name, refusal.code)),
+    }
+}
+
+/// The answer to one topic of the request.
+fn find(
+    state: &State,
+    wanted: MetadataRequestTopic,
+    refused: &[(TopicName, ResponseError)],
+    view: &View<'_>,
+) -> MetadataResponseTopic {
+    let by_id = !wanted.topic_id.is_nil();
+    let found = match (&wanted.name, by_id) {
+        (_, true) => state.topic(TopicId(wanted.topic_id.as_u128())),
+        (Some(name), false) => state.topic_by_name(name),
+        (None, false) => None,
+    };
+    if let Some(topic) = found {
+        return describe(state, topic, view);
+    }
+    let error = match &wanted.name {
+        _ if by_id => ResponseError::UnknownTopicId,
+        None => ResponseError::UnknownTopicId,
+        Some(name) if topic_name::check(name).is_err() => ResponseError::InvalidTopicException,
+        Some(name) => match refused.iter().find(|(refused, _)| refused == name) {
+            // The client asks again; by then a coordinator or a store may have recovered.
+            Some((_, error)) if error.is_retriable() => ResponseError::LeaderNotAvailable,
+            Some((_, error)) => *error,
+            None => ResponseError::UnknownTopicOrPartition,
+        },
+    };
+    MetadataResponseTopic::default()
+        .with_error_code(error.code())
+        .with_name(if by_id { None } else { wanted.name })
+        .with_topic_id(wanted.topic_id)
+        .with_topic_authorized_operations(OPERATIONS_NOT_ASKED)
+}
+
+fn describe(state: &State, topic: &Topic, view: &View<'_>) -> MetadataResponseTopic {
+    let count = i32::try_from(topic.partitions.len()).expect("partitions are numbered by i32");
+    let partitions = (0..count).map(|index| describe_partition(state, topic, index, view)).collect();
+    MetadataResponseTopic::default()
+        .with_name(Some(TopicName(text(topic.name.clone()))))
+        .with_topic_id(uuid(topic.id))
+        .with_partitions(partitions)
+        .with_topic_authorized_operations(if view.topic_operations { TOPIC_OPERATIONS } else { OPERATIONS_NOT_ASKED })
+}
+
+fn describe_partition(state: &State, topic: &Topic, index: i32, view: &View<'_>) -> MetadataResponsePartition {
+    let response = MetadataResponsePartition::default().with_partition_index(index);
+    let place = TopicPartition { topic: topic.id, partition: index };
+    let Some(leader) = state.leader(place, view.zone) else {
+        return response.with_error_code(ResponseError::LeaderNotAvailable.code()).with_leader_id((-1).into());
+    };
+    let replicas = replicas(state, leader.id, topic.replication_factor);
+    response
+        .with_leader_id(broker_id(leader.id))
+        .with_leader_epoch(super::fetch::LEADER_EPOCH)
+        .with_replica_nodes(replicas.clone())
+        .with_isr_nodes(replicas)
+}
+
+/// As many replicas as the topic was created with, the leader first; where there are fewer brokers, some stand twice, because
+/// tools compare the length of this list with the replication factor.
+fn replicas(state: &State, leader: frazil_base::BrokerId, replication_factor: i16) -> Vec<BrokerId> {
+    let ids: Vec<_> = state.brokers().map(|broker| broker.id).collect();
+    let first = ids.iter().position(|id| *id == leader).unwrap_or(0);
+    let count = usize::try_from(replication_factor).unwrap_or(1).max(1);
+    ids.iter().cycle().skip(first).take(count).copied().map(broker_id).collect()
+}

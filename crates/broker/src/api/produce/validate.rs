@@ -1,0 +1,205 @@
+//! What a produced batch has to pass, and what is changed in it.
+
+use crate::config::{TimestampType, TopicRules};
+use crate::error_code;
+use crate::node::Node;
+use bytes::{Bytes, BytesMut};
+use frazil_base::TopicId;
+use frazil_base::limits::DECOMPRESSED_BATCH_BYTES_MAX;
+use frazil_base::{TopicPartition, limits::BATCH_BYTES_MAX};
+use frazil_log::NewBatch;
+use frazil_meta::record::BatchProducer;
+use frazil_wire::batch::{self, BatchHeader, BatchRules, ProducerFields};
+use frazil_wire::produce::{PartitionResponse, ProducePartition, ProduceTopic, RecordFault};
+use frazil_wire::record::{self, RecordError, Records};
+use frazil_wire::{BatchBuilder, Compression};
+use kafka_protocol::error::ResponseError;
+
+/// Why a batch is refused.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    code: ResponseError,
+    message: String,
+    record: Option<RecordFault>,
+}
+
+impl Fault {
+    pub fn new(code: ResponseError, message: impl Into<String>) -> Fault {
+        Fault { code, message: message.into(), record: None }
+    }
+
+    pub fn transactions() -> Fault {
+        Fault::new(ResponseError::InvalidTxnState, "transactions are not served by this version of Frazil")
+    }
+
+    fn of_record(code: ResponseError, index: u32, message: &str) -> Fault {
+        let record = RecordFault { batch_index: i32::try_from(index).unwrap_or(i32::MAX), message: Some(message.into()) };
+        let summary = "One or more records have been rejected due to 1 record errors in total, and only showing the first three errors at most";
+        Fault { code, message: format!("{summary}: {message}"), record: Some(record) }
+    }
+
+    pub fn response(self, index: i32) -> PartitionResponse {
+        let failed = PartitionResponse::failed(index, self.code.code(), Some(self.message));
+        PartitionResponse { record_errors: self.record.into_iter().collect(), ..failed }
+    }
+}
+
+impl From<batch::BatchError> for Fault {
+    fn from(error: batch::BatchError) -> Fault {
+        Fault::new(error_code::of_batch(&error), error.to_string())
+    }
+}
+
+impl From<RecordError> for Fault {
+    fn from(error: RecordError) -> Fault {
+        Fault::new(error_code::of_record(&error), error.to_string())
+    }
+}
+
+/// Checks the batches of one request.
+pub(super) struct Validator<'a> {
+    node: &'a Node,
+    version: i16,
+    now_ms: i64,
+}
+
+/// A topic that exists, and what it asks of batches.
+pub(super) struct Target<'a> {
+    validator: &'a Validator<'a>,
+    topic: TopicId,
+    partitions: usize,
+    rules: TopicRules,
+}
+
+impl<'a> Validator<'a> {
+    pub fn new(node: &'a Node, version: i16) -> Validator<'a> {
+        Validator { node, version, now_ms: node.log.env().clock.now_ms() }
+    }
+
+    /// Finds a topic of the request, by name or (from version 13 on) by id.
+    pub fn topic(&'a self, wanted: &ProduceTopic) -> Result<Target<'a>, Fault> {
+        let state = self.node.log.state();
+        let by_id = wanted.id != TopicId::default() || wanted.name.is_empty();
+        let topic = if by_id { state.topic(wanted.id) } else { state.topic_by_name(&wanted.name) };
+        let Some(topic) = topic else {
+            let unknown = if by_id { ResponseError::UnknownTopicId } else { ResponseError::UnknownTopicOrPartition };
+            return Err(Fault::new(unknown, "the topic does not exist"));
+        };
+        let rules = self.node.topic_rules(&state, topic);
+        Ok(Target { validator: self, topic: topic.id, partitions: topic.partitions.len(), rules })
+    }
+}
+
+impl Target<'_> {
+    /// The partition's batch as the log takes it, with the timestamp that all its records got (-1: they keep their own);
+    /// else the partition and what is wrong.
+    pub fn batch(&self, partition: &ProducePartition) -> Result<(NewBatch, i64), (i32, Fault)> {
+        self.check(partition).map_err(|fault| (partition.index, fault))
+    }
+
+    fn check(&self, partition: &ProducePartition) -> Result<(NewBatch, i64), Fault> {
+        if !usize::try_from(partition.index).is_ok_and(|index| index < self.partitions) {
+            return Err(Fault::new(ResponseError::UnknownTopicOrPartition, "the partition does not exist"));
+        }
+        let Some(records) = partition.records.as_ref().filter(|records| !records.is_empty()) else {
+            return Err(Fault::new(ResponseError::InvalidRecord, "a partition takes exactly one record batch"));
+        };
+        let rules = BatchRules::of_produce(self.validator.version, self.rules.max_message_bytes.min(BATCH_BYTES_MAX));
+        let header = batch::check_produced(records, &rules)?;
+        if header.is_transactional() {
+            return Err(Fault::transactions());
+        }
+        self.check_timestamps(&header)?;
+        self.check_records(records, &header)?;
+        let (bytes, header) = self.rewritten(records, header)?;
+        let (bytes, log_append_time_ms) = self.stamped(bytes);
+        let max_timestamp = if log_append_time_ms < 0 { header.max_timestamp } else { log_append_time_ms };
+        let place = TopicPartition { topic: self.topic, partition: partition.index };
+        let records = header.last_offset_delta as u32 + 1;
+        let batch = NewBatch { partition: place, bytes, records, max_timestamp, producer: producer_of(&header) };
+        Ok((batch, log_append_time_ms))
+    }
+
+    /// Timestamps that the header alone shows to be too far in the future. (KIP-937)
+    fn check_timestamps(&self, header: &BatchHeader) -> Result<(), Fault> {
+        let latest = self.validator.now_ms.saturating_add(self.rules.timestamp_after_max_ms);
+        if self.rules.timestamp_type == TimestampType::CreateTime && header.max_timestamp > latest {
+            let message = format!("Timestamp {} of message is out of range: at most {latest}", header.max_timestamp);
+            return Err(Fault::new(ResponseError::InvalidTimestamp, message));
+        }
+        Ok(())
+    }
+
+    /// What only the records can show.
+    fn check_records(&self, records: &Bytes, header: &BatchHeader) -> Result<(), Fault> {
+        let limits_age =
+            self.rules.timestamp_type == TimestampType::CreateTime && self.rules.timestamp_before_max_ms != i64::MAX;
+        if !self.rules.compacted && !limits_age {
+            return Ok(());
+        }
+        let seen = record::check(records, DECOMPRESSED_BATCH_BYTES_MAX)?;
+        if let (true, Some(index)) = (self.rules.compacted, seen.first_without_key) {
+            let message = "Compacted topic cannot accept message without key";
+            return Err(Fault::of_record(ResponseError::InvalidRecord, index, message));
+        }
+        let earliest = self.validator.now_ms.saturating_sub(self.rules.timestamp_before_max_ms);
+        if limits_age && header.base_timestamp >= 0 && seen.min_timestamp < earliest {
+            let message = format!("Timestamp {} of message is out of range: at least {earliest}", seen.min_timestamp);
+            return Err(Fault::new(ResponseError::InvalidTimestamp, message));
+        }
+        Ok(())
+    }
+
+    /// The batch in the topic's own codec, if it has one and the producer chose another.
+    fn rewritten(&self, records: &Bytes, header: BatchHeader) -> Result<(Bytes, BatchHeader), Fault> {
+        let Some(codec) = self.rules.compression.as_deref().and_then(codec_named) else {
+            return Ok((records.clone(), header));
+        };
+        if codec == header.compression()? {
+            return Ok((records.clone(), header));
+        }
+        let (id, epoch, base_sequence) = (header.producer_id, header.producer_epoch, header.base_sequence);
+        let mut builder = BatchBuilder::new(codec).producer(ProducerFields { id, epoch, base_sequence });
+        for record in Records::new(records, DECOMPRESSED_BATCH_BYTES_MAX)? {
+            let record = record?;
+            let headers: Vec<_> = record.headers.iter().map(|(key, value)| (&key[..], value.as_deref())).collect();
+            builder.push(record.timestamp, record.key.as_deref(), record.value.as_deref(), &headers);
+        }
+        let bytes = builder.build();
+        let header = BatchHeader::parse(&bytes)?;
+        let (found, max) = (bytes.len(), self.rules.max_message_bytes.min(BATCH_BYTES_MAX));
+        if found > max {
+            return Err(batch::BatchError::TooLarge { bytes: found, max }.into());
+        }
+        Ok((bytes, header))
+    }
+
+    /// With LogAppendTime, the batch with the broker's time, and that time; else the batch and -1.
+    fn stamped(&self, bytes: Bytes) -> (Bytes, i64) {
+        if self.rules.timestamp_type == TimestampType::CreateTime {
+            return (bytes, -1);
+        }
+        let mut changed = BytesMut::from(bytes);
+        batch::set_log_append_time(&mut changed, self.validator.now_ms);
+        (changed.freeze(), self.validator.now_ms)
+    }
+}
+
+fn producer_of(header: &BatchHeader) -> Option<BatchProducer> {
+    header.is_idempotent().then_some(BatchProducer {
+        id: header.producer_id,
+        epoch: header.producer_epoch,
+        first_sequence: header.base_sequence,
+    })
+}
+
+fn codec_named(name: &str) -> Option<Compression> {
+    match name {
+        "uncompressed" => Some(Compression::None),
+        "gzip" => Some(Compression::Gzip),
+        "snappy" => Some(Compression::Snappy),
+        "lz4" => Some(Compression::Lz4),
+        "zstd" => Some(Compression::Zstd),
+        _ => None,
+    }
+}

@@ -1,0 +1,351 @@
+//! Kafka's settings: what exists, of which type, with which default, and where a value in force comes from.
+//!
+//! The table (`config::table`) names every topic setting of Kafka 4.1 and the broker settings that tools look at. A topic
+//! setting is taken from the topic, else from a broker setting (its synonyms: `retention.ms` from `log.retention.ms`,
+//! minutes, hours), else from its default; a broker setting from this broker's dynamic value, else the cluster's, else
+//! the operator's configuration, else the default. Settings without meaning on object storage are accepted, stored and
+//! shown, and marked as without effect in their documentation.
+
+pub(crate) mod table;
+
+use kafka_protocol::error::ResponseError;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Settings as they are stored.
+pub(crate) type Values = BTreeMap<String, String>;
+
+/// Type of a setting, with the number that DescribeConfigs (KIP-569) uses for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Boolean = 1,
+    String = 2,
+    Int = 3,
+    Short = 4,
+    Long = 5,
+    Double = 6,
+    List = 7,
+}
+
+/// Which values of its type a setting takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rule {
+    Any,
+    AtLeast(i64),
+    Between(i64, i64),
+    /// This value, or one in the range.
+    OrBetween(i64, i64, i64),
+    Fraction,
+    OneOf(&'static [&'static str]),
+}
+
+/// Whether and for whom a setting can be changed while brokers run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Update {
+    ReadOnly,
+    PerBroker,
+    ClusterWide,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub default: Option<&'static str>,
+    pub rule: Rule,
+    pub update: Update,
+    /// For a topic setting: the broker settings it falls back to, most specific first, and how many of the topic
+    /// setting's units one of theirs is.
+    pub synonyms: &'static [(&'static str, i64)],
+    /// Whether it changes what Frazil does.
+    pub has_effect: bool,
+    pub documentation: &'static str,
+}
+
+impl Setting {
+    /// Whether `value` is of the type and in the range; else why not.
+    pub fn check(&self, value: &str) -> Result<(), String> {
+        let fail = |why: String| Err(format!("Invalid value {value} for configuration {}: {why}", self.name));
+        match self.kind {
+            Kind::Boolean if !value.eq_ignore_ascii_case("true") && !value.eq_ignore_ascii_case("false") => {
+                fail("Expected value to be either true or false".to_owned())
+            }
+            Kind::Boolean => Ok(()),
+            Kind::Short if value.trim().parse::<i16>().is_err() => fail("Not a number of type SHORT".to_owned()),
+            Kind::Int if value.trim().parse::<i32>().is_err() => fail("Not a number of type INT".to_owned()),
+            Kind::Long if value.trim().parse::<i64>().is_err() => fail("Not a number of type LONG".to_owned()),
+            Kind::Double if value.trim().parse::<f64>().is_err() => fail("Not a number of type DOUBLE".to_owned()),
+            _ => self.check_rule(value).or_else(fail),
+        }
+    }
+
+    fn check_rule(&self, value: &str) -> Result<(), String> {
+        let number = || value.trim().parse::<i64>().unwrap_or_default();
+        match self.rule {
+            Rule::Any => Ok(()),
+            Rule::AtLeast(least) if number() < least => Err(format!("Value must be at least {least}")),
+            Rule::AtLeast(_) => Ok(()),
+            Rule::Between(least, most) | Rule::OrBetween(_, least, most) => {
+                let special = matches!(self.rule, Rule::OrBetween(special, ..) if special == number());
+                let inside = special || (least..=most).contains(&number());
+                if inside { Ok(()) } else { Err(format!("Value must be between {least} and {most}")) }
+            }
+            Rule::Fraction => {
+                let inside = value.trim().parse::<f64>().is_ok_and(|fraction| (0.0..=1.0).contains(&fraction));
+                if inside { Ok(()) } else { Err("Value must be between 0 and 1".to_owned()) }
+            }
+            Rule::OneOf(allowed) => {
+                let items = if self.kind == Kind::List { list_items(value) } else { vec![value] };
+                match items.iter().all(|item| allowed.contains(item)) {
+                    true => Ok(()),
+                    false => Err(format!("String must be one of: {}", allowed.join(", "))),
+                }
+            }
+        }
+    }
+}
+
+/// The items of a value of type LIST.
+pub(crate) fn list_items(value: &str) -> Vec<&str> {
+    value.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
+}
+
+/// Where a value comes from, with its number in DescribeConfigs (KIP-226).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    DynamicTopic = 1,
+    DynamicBroker = 2,
+    DynamicDefaultBroker = 3,
+    StaticBroker = 4,
+    Default = 5,
+}
+
+/// One of the values that a setting could take, in the order of precedence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate<'a> {
+    pub name: &'static str,
+    pub value: Cow<'a, str>,
+    pub source: Source,
+    unit: i64,
+}
+
+impl Candidate<'_> {
+    /// The value in the units of the setting it is a candidate for.
+    fn in_units(&self) -> String {
+        match (self.unit, self.value.trim().parse::<i64>()) {
+            (1, _) | (_, Err(_)) => self.value.clone().into_owned(),
+            (_, Ok(number)) if number < 0 => number.to_string(),
+            (unit, Ok(number)) => number.saturating_mul(unit).to_string(),
+        }
+    }
+}
+
+/// The places where values are stored, most specific first.
+#[derive(Clone, Copy)]
+pub(crate) struct Layers<'a> {
+    pub topic: Option<&'a Values>,
+    pub broker: Option<&'a Values>,
+    pub cluster: Option<&'a Values>,
+    pub fixed: &'a Values,
+}
+
+impl<'a> Layers<'a> {
+    /// Every value that `setting` could take, the one in force first.
+    pub fn candidates(&self, setting: &Setting, scope: Scope) -> Vec<Candidate<'a>> {
+        let mut candidates = Vec::new();
+        if let (Scope::Topic, Some(value)) = (scope, self.topic.and_then(|values| values.get(setting.name))) {
+            candidates.push(Candidate { name: setting.name, value: value.into(), source: Source::DynamicTopic, unit: 1 });
+        }
+        let own = [(setting.name, 1)];
+        let names = if scope == Scope::Topic { setting.synonyms } else { own.as_slice() };
+        let stored = [
+            (self.broker, Source::DynamicBroker),
+            (self.cluster, Source::DynamicDefaultBroker),
+            (Some(self.fixed), Source::StaticBroker),
+        ];
+        for (values, source) in stored {
+            candidates.extend(names.iter().filter_map(|&(name, unit)| {
+                let (name, value) = (table::broker(name)?.name, values?.get(name)?);
+                Some(Candidate { name, value: value.into(), source, unit })
+            }));
+        }
+        candidates.extend(names.iter().filter_map(|&(name, unit)| {
+            let row = table::broker(name)?;
+            Some(Candidate { name: row.name, value: row.default?.into(), source: Source::Default, unit })
+        }));
+        candidates
+    }
+
+    /// The value in force, and its source.
+    pub fn effective(&self, setting: &Setting, scope: Scope) -> (Option<String>, Source) {
+        match self.candidates(setting, scope).first() {
+            Some(candidate) => (Some(candidate.in_units()), candidate.source),
+            None => (setting.default.map(str::to_owned), Source::Default),
+        }
+    }
+
+    /// Whether nothing is stored that a topic setting could take instead of its default.
+    fn topics_have_defaults(&self) -> bool {
+        [self.topic, self.broker, self.cluster, Some(self.fixed)].iter().all(|values| values.is_none_or(Values::is_empty))
+    }
+}
+
+/// Whether a name is looked up among topic or broker settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Topic,
+    Broker,
+}
+
+/// Which timestamp a topic's records carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimestampType {
+    CreateTime,
+    LogAppendTime,
+}
+
+/// The topic settings that producing asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TopicRules {
+    pub max_message_bytes: usize,
+    pub timestamp_type: TimestampType,
+    pub timestamp_before_max_ms: i64,
+    pub timestamp_after_max_ms: i64,
+    pub compacted: bool,
+    /// `None` keeps what the producer chose.
+    pub compression: Option<String>,
+}
+
+impl TopicRules {
+    /// The rules of a topic.
+    pub fn of(layers: Layers<'_>) -> TopicRules {
+        let text = |name: &str| {
+            let setting = table::topic(name).expect("the settings that producing asks for stand in the table");
+            layers.effective(setting, Scope::Topic).0.unwrap_or_default()
+        };
+        let number = |name: &str| text(name).trim().parse::<i64>().unwrap_or(i64::MAX);
+        let compression = text("compression.type");
+        TopicRules {
+            max_message_bytes: usize::try_from(number("max.message.bytes")).unwrap_or(0),
+            timestamp_type: match text("message.timestamp.type").as_str() {
+                "LogAppendTime" => TimestampType::LogAppendTime,
+                _ => TimestampType::CreateTime,
+            },
+            timestamp_before_max_ms: number("message.timestamp.before.max.ms"),
+            timestamp_after_max_ms: number("message.timestamp.after.max.ms"),
+            compacted: list_items(&text("cleanup.policy")).contains(&"compact"),
+            compression: (compression != "producer").then_some(compression),
+        }
+    }
+
+    /// The rules of a topic, or `defaults` (made from nothing) when nothing is stored that could change them.
+    pub fn of_or(layers: Layers<'_>, defaults: &TopicRules) -> TopicRules {
+        if layers.topics_have_defaults() { defaults.clone() } else { TopicRules::of(layers) }
+    }
+}
+
+/// How a setting changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Set,
+    Delete,
+    Append,
+    Subtract,
+}
+
+impl Operation {
+    /// From its number in IncrementalAlterConfigs (KIP-339).
+    pub fn from_code(code: i8) -> Option<Operation> {
+        match code {
+            0 => Some(Operation::Set),
+            1 => Some(Operation::Delete),
+            2 => Some(Operation::Append),
+            3 => Some(Operation::Subtract),
+            _ => None,
+        }
+    }
+}
+
+/// A refused change: Kafka's code and its message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct ConfigError {
+    pub code: ResponseError,
+    pub message: String,
+}
+
+/// Checks one change of a setting and works out the value to store; `None` takes it back to its default.
+///
+/// `layers` are the values in force now, which APPEND and SUBTRACT start from.
+pub(crate) fn change(
+    scope: Scope,
+    layers: Layers<'_>,
+    name: &str,
+    operation: Operation,
+    value: Option<&str>,
+) -> Result<Option<String>, ConfigError> {
+    let setting = find(scope, name)?;
+    let code = refusal_code(scope);
+    let refuse = |message: String| Err(ConfigError { code, message });
+    if scope == Scope::Broker && setting.update == Update::ReadOnly {
+        return refuse(format!("Cannot update these configs dynamically: {name}"));
+    }
+    let Some(operand) = value.filter(|_| operation != Operation::Delete) else {
+        return match operation {
+            Operation::Delete => Ok(None),
+            _ => Err(ConfigError {
+                code: ResponseError::InvalidRequest,
+                message: format!("Null value not supported for : {name}"),
+            }),
+        };
+    };
+    let changed = match operation {
+        Operation::Append | Operation::Subtract if setting.kind != Kind::List => {
+            let verb = if operation == Operation::Append { "APPEND" } else { "SUBTRACT" };
+            let message = format!("Can't {verb} to key {name} because its type is not LIST.");
+            return Err(ConfigError { code: ResponseError::InvalidConfig, message });
+        }
+        Operation::Append | Operation::Subtract => {
+            let current = layers.effective(setting, scope).0.unwrap_or_default();
+            edited_list(&current, operand, operation == Operation::Append)
+        }
+        Operation::Set | Operation::Delete => operand.to_owned(),
+    };
+    match setting.check(&changed) {
+        Ok(()) => Ok(Some(changed)),
+        Err(message) => refuse(message),
+    }
+}
+
+fn edited_list(current: &str, operand: &str, append: bool) -> String {
+    let (mut items, operands) = (list_items(current), list_items(operand));
+    if append {
+        let new = operands.into_iter().filter(|item| !items.contains(item)).collect::<Vec<_>>();
+        items.extend(new);
+    } else {
+        items.retain(|item| !operands.contains(item));
+    }
+    items.join(",")
+}
+
+fn refusal_code(scope: Scope) -> ResponseError {
+    match scope {
+        Scope::Topic => ResponseError::InvalidConfig,
+        Scope::Broker => ResponseError::InvalidRequest,
+    }
+}
+
+fn find(scope: Scope, name: &str) -> Result<&'static Setting, ConfigError> {
+    let (setting, noun) = match scope {
+        Scope::Topic => (table::topic(name), "topic"),
+        Scope::Broker => (table::broker(name), "broker"),
+    };
+    setting.ok_or_else(|| ConfigError {
+        code: refusal_code(scope),
+        message: format!("Unknown {noun} config name: {name}"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,353 @@
+//! The table of settings: Kafka 4.1's topic settings, and the broker settings that clients and tools look at.
+
+use super::Kind::{Boolean, Double, Int, List, Long, Short, String};
+use super::Rule::{Any, AtLeast, Between, Fraction, OneOf, OrBetween};
+use super::Update::{ClusterWide, PerBroker, ReadOnly};
+use super::{Kind, Rule, Setting, Update};
+
+/// The topic setting of this name.
+pub(crate) fn topic(name: &str) -> Option<&'static Setting> {
+    find(TOPIC, name)
+}
+
+/// The broker setting of this name.
+pub(crate) fn broker(name: &str) -> Option<&'static Setting> {
+    find(BROKER, name)
+}
+
+fn find(rows: &'static [Setting], name: &str) -> Option<&'static Setting> {
+    rows.binary_search_by(|row| row.name.cmp(name)).ok().map(|position| &rows[position])
+}
+
+const fn row(name: &'static str, kind: Kind, default: &'static str, documentation: &'static str) -> Setting {
+    Setting {
+        name,
+        kind,
+        default: Some(default),
+        rule: Any,
+        update: ClusterWide,
+        synonyms: &[],
+        has_effect: true,
+        documentation,
+    }
+}
+
+impl Setting {
+    const fn rule(mut self, rule: Rule) -> Setting {
+        self.rule = rule;
+        self
+    }
+
+    const fn update(mut self, update: Update) -> Setting {
+        self.update = update;
+        self
+    }
+
+    const fn falls_back_to(mut self, synonyms: &'static [(&'static str, i64)]) -> Setting {
+        self.synonyms = synonyms;
+        self
+    }
+
+    const fn without_default(mut self) -> Setting {
+        self.default = None;
+        self
+    }
+
+    const fn without_effect(mut self) -> Setting {
+        self.has_effect = false;
+        self
+    }
+}
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+const FOREVER: &str = "9223372036854775807";
+const CODECS: Rule = OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]);
+const POLICIES: Rule = OneOf(&["compact", "delete"]);
+const TIMESTAMP_TYPES: Rule = OneOf(&["CreateTime", "LogAppendTime"]);
+
+/// Topic settings, by name.
+pub(crate) const TOPIC: &[Setting] = &[
+    row("cleanup.policy", List, "delete", "What happens to old records: delete them, compact them by key, or both.")
+        .rule(POLICIES)
+        .falls_back_to(&[("log.cleanup.policy", 1)]),
+    row("compression.gzip.level", Int, "-1", "Level for gzip where the broker compresses.")
+        .rule(OrBetween(-1, 1, 9))
+        .falls_back_to(&[("compression.gzip.level", 1)])
+        .without_effect(),
+    row("compression.lz4.level", Int, "9", "Level for lz4 where the broker compresses.")
+        .rule(Between(1, 17))
+        .falls_back_to(&[("compression.lz4.level", 1)])
+        .without_effect(),
+    row(
+        "compression.type",
+        String,
+        "producer",
+        "Codec that the topic should be kept in. Batches are stored as the producer compressed them, whatever it says.",
+    )
+    .rule(CODECS)
+    .falls_back_to(&[("compression.type", 1)])
+    .without_effect(),
+    row("compression.zstd.level", Int, "3", "Level for zstd where the broker compresses.")
+        .rule(Between(-131_072, 22))
+        .falls_back_to(&[("compression.zstd.level", 1)])
+        .without_effect(),
+    row("delete.retention.ms", Long, "86400000", "How long delete markers of compacted topics are kept.")
+        .rule(AtLeast(0))
+        .falls_back_to(&[("log.cleaner.delete.retention.ms", 1)])
+        .without_effect(),
+    row("file.delete.delay.ms", Long, "60000", "Wait before a file is deleted; objects have a grace of their own.")
+        .rule(AtLeast(0))
+        .falls_back_to(&[("log.segment.delete.delay.ms", 1)])
+        .without_effect(),
+    row("flush.messages", Long, FOREVER, "Records between syncs; every acknowledged record is durable here.")
+        .rule(AtLeast(1))
+        .falls_back_to(&[("log.flush.interval.messages", 1)])
+        .without_effect(),
+    row("flush.ms", Long, FOREVER, "Time between syncs; every acknowledged record is durable here.")
+        .rule(AtLeast(0))
+        .falls_back_to(&[("log.flush.interval.ms", 1), ("log.flush.scheduler.interval.ms", 1)])
+        .without_effect(),
+    row("follower.replication.throttled.replicas", List, "", "Replicas with throttled followers; there are none here.")
+        .without_effect(),
+    row("index.interval.bytes", Int, "4096", "Bytes between index entries of a log file.")
+        .rule(AtLeast(0))
+        .falls_back_to(&[("log.index.interval.bytes", 1)])
+        .without_effect(),
+    row("leader.replication.throttled.replicas", List, "", "Replicas with throttled leaders; there are none here.")
+        .without_effect(),
+    row("local.retention.bytes", Long, "-2", "Bytes kept on local disks with tiered storage.")
+        .rule(AtLeast(-2))
+        .falls_back_to(&[("log.local.retention.bytes", 1)])
+        .without_effect(),
+    row("local.retention.ms", Long, "-2", "Time that local disks keep records with tiered storage.")
+        .rule(AtLeast(-2))
+        .falls_back_to(&[("log.local.retention.ms", 1)])
+        .without_effect(),
+    row("max.compaction.lag.ms", Long, FOREVER, "Longest time a record stays out of reach of compaction.")
+        .rule(AtLeast(1))
+        .falls_back_to(&[("log.cleaner.max.compaction.lag.ms", 1)])
+        .without_effect(),
+    row("max.message.bytes", Int, "1048588", "Largest record batch, in bytes, as sent (compressed).")
+        .rule(AtLeast(0))
+        .falls_back_to(&[("message.max.bytes", 1)]),
+    row("message.timestamp.after.max.ms", Long, "3600000", "How far a record's timestamp may lie in the future.")
+        .rule(AtLeast(0))
+        .falls_back_to(&[("log.message.timestamp.after.max.ms", 1)]),
+    row("message.timestamp.before.max.ms", Long, FOREVER, "How far a record's timestamp may lie in the past.")
+        .rule(AtLeast(0))
+        .falls_back_to(&[("log.message.timestamp.before.max.ms", 1)]),
+    row("message.timestamp.type", String, "CreateTime", "Whether records carry the producer's or the broker's time.")
+        .rule(TIMESTAMP_TYPES)
+        .falls_back_to(&[("log.message.timestamp.type", 1)]),
+    row("min.cleanable.dirty.ratio", Double, "0.5", "Share of a log that must be dirty before it is compacted.")
+        .rule(Fraction)
+        .falls_back_to(&[("log.cleaner.min.cleanable.ratio", 1)])
+        .without_effect(),
+    row("min.compaction.lag.ms", Long, "0", "Time a record stays out of reach of compaction.")
+        .rule(AtLeast(0))
+        .falls_back_to(&[("log.cleaner.min.compaction.lag.ms", 1)])
+        .without_effect(),
+    row("min.insync.replicas", Int, "1", "Replicas that must have a record before acks=all is answered; the store decides here.")
+        .rule(AtLeast(1))
+        .falls_back_to(&[("min.insync.replicas", 1)])
+        .without_effect(),
+    row("preallocate", Boolean, "false", "Whether log files are allocated in advance.")
+        .falls_back_to(&[("log.preallocate", 1)])
+        .without_effect(),
+    row("remote.log.copy.disable", Boolean, "false", "Stops copying to tiered storage.").without_effect(),
+    row("remote.log.delete.on.disable", Boolean, "false", "Deletes tiered data when tiering is switched off.")
+        .without_effect(),
+    row("remote.storage.enable", Boolean, "false", "Tiered storage; everything is in the object store here.")
+        .without_effect(),
+    row("retention.bytes", Long, "-1", "Bytes kept per partition; -1 keeps all.")
+        .falls_back_to(&[("log.retention.bytes", 1)])
+        .without_effect(),
+    row("retention.ms", Long, "604800000", "How long records are kept; -1 keeps them for ever.")
+        .rule(AtLeast(-1))
+        .falls_back_to(&[("log.retention.ms", 1), ("log.retention.minutes", MINUTE_MS), ("log.retention.hours", HOUR_MS)])
+        .without_effect(),
+    row("segment.bytes", Int, "1073741824", "Size of log files; segments here mix all partitions.")
+        .rule(AtLeast(1 << 20))
+        .falls_back_to(&[("log.segment.bytes", 1)])
+        .without_effect(),
+    row("segment.index.bytes", Int, "10485760", "Size of index files.")
+        .rule(AtLeast(4))
+        .falls_back_to(&[("log.index.size.max.bytes", 1)])
+        .without_effect(),
+    row("segment.jitter.ms", Long, "0", "Random part of the time after which a log file is rolled.")
+        .rule(AtLeast(0))
+        .falls_back_to(&[("log.roll.jitter.ms", 1), ("log.roll.jitter.hours", HOUR_MS)])
+        .without_effect(),
+    row("segment.ms", Long, "604800000", "Time after which a log file is rolled.")
+        .rule(AtLeast(1))
+        .falls_back_to(&[("log.roll.ms", 1), ("log.roll.hours", HOUR_MS)])
+        .without_effect(),
+    row("unclean.leader.election.enable", Boolean, "false", "Whether a replica that lags may lead; there are none here.")
+        .falls_back_to(&[("unclean.leader.election.enable", 1)])
+        .without_effect(),
+];
+
+/// Broker settings, by name.
+pub(crate) const BROKER: &[Setting] = &[
+    row("advertised.listeners", String, "", "Addresses that clients are told to use.").without_default().update(ReadOnly),
+    row("auto.create.topics.enable", Boolean, "true", "Whether asking for an unknown topic creates it.").update(ReadOnly),
+    row("background.threads", Int, "10", "Threads for background work.").rule(AtLeast(1)).without_effect(),
+    row("broker.id", Int, "-1", "This broker's number.").update(ReadOnly),
+    row("broker.rack", String, "", "This broker's zone.").without_default().update(ReadOnly),
+    row("compression.gzip.level", Int, "-1", "Default of the topic setting.").rule(OrBetween(-1, 1, 9)).without_effect(),
+    row("compression.lz4.level", Int, "9", "Default of the topic setting.").rule(Between(1, 17)).without_effect(),
+    row("compression.type", String, "producer", "Default of the topic setting.").rule(CODECS).without_effect(),
+    row("compression.zstd.level", Int, "3", "Default of the topic setting.").rule(Between(-131_072, 22)).without_effect(),
+    row("connections.max.idle.ms", Long, "600000", "Idle connections are closed after this time.").update(ReadOnly),
+    row("controlled.shutdown.enable", Boolean, "true", "Brokers always drain before they stop.")
+        .update(ReadOnly)
+        .without_effect(),
+    row("default.replication.factor", Int, "1", "Replication factor shown for topics whose creator names none.")
+        .rule(AtLeast(1))
+        .update(ReadOnly),
+    row("delete.topic.enable", Boolean, "true", "Whether topics can be deleted.").update(ReadOnly),
+    row("fetch.max.bytes", Int, "57671680", "Largest answer to a fetch, apart from one batch that may exceed it.")
+        .rule(AtLeast(1024))
+        .update(ReadOnly),
+    row("group.initial.rebalance.delay.ms", Int, "3000", "Wait for more members before a new group's first rebalance.")
+        .rule(AtLeast(0))
+        .update(ReadOnly)
+        .without_effect(),
+    row("group.max.session.timeout.ms", Int, "1800000", "Longest session timeout of a group member.")
+        .update(ReadOnly)
+        .without_effect(),
+    row("group.max.size", Int, "2147483647", "Members of a group.").rule(AtLeast(1)).update(ReadOnly).without_effect(),
+    row("group.min.session.timeout.ms", Int, "6000", "Shortest session timeout of a group member.")
+        .update(ReadOnly)
+        .without_effect(),
+    row("listeners", String, "PLAINTEXT://:9092", "Addresses this broker listens on.").update(ReadOnly),
+    row("log.cleaner.delete.retention.ms", Long, "86400000", "Default of delete.retention.ms.")
+        .rule(AtLeast(0))
+        .without_effect(),
+    row("log.cleaner.enable", Boolean, "true", "Whether compaction runs.").update(ReadOnly).without_effect(),
+    row("log.cleaner.max.compaction.lag.ms", Long, FOREVER, "Default of max.compaction.lag.ms.")
+        .rule(AtLeast(1))
+        .without_effect(),
+    row("log.cleaner.min.cleanable.ratio", Double, "0.5", "Default of min.cleanable.dirty.ratio.")
+        .rule(Fraction)
+        .without_effect(),
+    row("log.cleaner.min.compaction.lag.ms", Long, "0", "Default of min.compaction.lag.ms.")
+        .rule(AtLeast(0))
+        .without_effect(),
+    row("log.cleaner.threads", Int, "1", "Threads that compact.").rule(AtLeast(0)).without_effect(),
+    row("log.cleanup.policy", List, "delete", "Default of cleanup.policy.").rule(POLICIES),
+    row("log.dirs", String, "", "Directories of log files; there are none here.")
+        .without_default()
+        .update(ReadOnly)
+        .without_effect(),
+    row("log.flush.interval.messages", Long, FOREVER, "Default of flush.messages.").rule(AtLeast(1)).without_effect(),
+    row("log.flush.interval.ms", Long, "", "Default of flush.ms.").without_default().without_effect(),
+    row("log.flush.scheduler.interval.ms", Long, FOREVER, "How often the need to flush is looked at.")
+        .update(ReadOnly)
+        .without_effect(),
+    row("log.index.interval.bytes", Int, "4096", "Default of index.interval.bytes.").rule(AtLeast(0)).without_effect(),
+    row("log.index.size.max.bytes", Int, "10485760", "Default of segment.index.bytes.").rule(AtLeast(4)).without_effect(),
+    row("log.local.retention.bytes", Long, "-2", "Default of local.retention.bytes.").rule(AtLeast(-2)).without_effect(),
+    row("log.local.retention.ms", Long, "-2", "Default of local.retention.ms.").rule(AtLeast(-2)).without_effect(),
+    row("log.message.timestamp.after.max.ms", Long, "3600000", "Default of message.timestamp.after.max.ms.")
+        .rule(AtLeast(0)),
+    row("log.message.timestamp.before.max.ms", Long, FOREVER, "Default of message.timestamp.before.max.ms.")
+        .rule(AtLeast(0)),
+    row("log.message.timestamp.type", String, "CreateTime", "Default of message.timestamp.type.").rule(TIMESTAMP_TYPES),
+    row("log.preallocate", Boolean, "false", "Default of preallocate.").without_effect(),
+    row("log.retention.bytes", Long, "-1", "Default of retention.bytes.").without_effect(),
+    row("log.retention.check.interval.ms", Long, "300000", "How often retention is looked at.")
+        .rule(AtLeast(1))
+        .update(ReadOnly)
+        .without_effect(),
+    row("log.retention.hours", Int, "168", "Default of retention.ms, in hours.").update(ReadOnly).without_effect(),
+    row("log.retention.minutes", Int, "", "Default of retention.ms, in minutes.")
+        .without_default()
+        .update(ReadOnly)
+        .without_effect(),
+    row("log.retention.ms", Long, "", "Default of retention.ms.").without_default().rule(AtLeast(-1)).without_effect(),
+    row("log.roll.hours", Int, "168", "Default of segment.ms, in hours.")
+        .rule(AtLeast(1))
+        .update(ReadOnly)
+        .without_effect(),
+    row("log.roll.jitter.hours", Int, "0", "Default of segment.jitter.ms, in hours.")
+        .rule(AtLeast(0))
+        .update(ReadOnly)
+        .without_effect(),
+    row("log.roll.jitter.ms", Long, "", "Default of segment.jitter.ms.").without_default().without_effect(),
+    row("log.roll.ms", Long, "", "Default of segment.ms.").without_default().without_effect(),
+    row("log.segment.bytes", Int, "1073741824", "Default of segment.bytes.").rule(AtLeast(1 << 20)).without_effect(),
+    row("log.segment.delete.delay.ms", Long, "60000", "Default of file.delete.delay.ms.").rule(AtLeast(0)).without_effect(),
+    row("max.connections", Int, "2147483647", "Connections at a time; more are closed.").rule(AtLeast(0)).update(ReadOnly),
+    row("max.connections.per.ip", Int, "2147483647", "Connections of one address at a time.")
+        .rule(AtLeast(0))
+        .without_effect(),
+    row("message.max.bytes", Int, "1048588", "Default of max.message.bytes.").rule(AtLeast(0)),
+    row("min.insync.replicas", Int, "1", "Default of the topic setting.").rule(AtLeast(1)).without_effect(),
+    row("node.id", Int, "0", "This broker's number.").update(ReadOnly),
+    row("num.io.threads", Int, "8", "Threads that serve requests; tasks do here.").rule(AtLeast(1)).without_effect(),
+    row("num.network.threads", Int, "3", "Threads that serve sockets; tasks do here.")
+        .rule(AtLeast(1))
+        .update(PerBroker)
+        .without_effect(),
+    row("num.partitions", Int, "1", "Partitions of a topic whose creator names none.").rule(AtLeast(1)).update(ReadOnly),
+    row("num.replica.fetchers", Int, "1", "Threads that replicate; the store does here.").without_effect(),
+    row("offset.metadata.max.bytes", Int, "4096", "Largest text beside a committed offset.")
+        .update(ReadOnly)
+        .without_effect(),
+    row("offsets.retention.minutes", Int, "10080", "How long offsets of an empty group are kept.")
+        .rule(AtLeast(1))
+        .update(ReadOnly)
+        .without_effect(),
+    row("offsets.topic.num.partitions", Int, "50", "Partitions of the offsets topic; the metadata log holds offsets here.")
+        .rule(AtLeast(1))
+        .update(ReadOnly)
+        .without_effect(),
+    row("offsets.topic.replication.factor", Short, "3", "Replicas of the offsets topic; there is none here.")
+        .rule(AtLeast(1))
+        .update(ReadOnly)
+        .without_effect(),
+    row("process.roles", List, "broker,controller", "Roles of this process.").update(ReadOnly).without_effect(),
+    row("producer.id.expiration.ms", Int, "86400000", "How long an idle producer id is remembered.")
+        .rule(AtLeast(1))
+        .without_effect(),
+    row("queued.max.request.bytes", Long, "-1", "Bytes of requests held in memory over all connections.").update(ReadOnly),
+    row("queued.max.requests", Int, "500", "Requests waiting for a thread; connections wait by bytes here.")
+        .rule(AtLeast(1))
+        .update(ReadOnly)
+        .without_effect(),
+    row("replica.fetch.max.bytes", Int, "1048576", "Bytes a follower fetches per partition; there are none here.")
+        .rule(AtLeast(0))
+        .update(ReadOnly)
+        .without_effect(),
+    row("request.timeout.ms", Int, "30000", "How long a broker waits for another.").update(ReadOnly).without_effect(),
+    row("sasl.enabled.mechanisms", List, "GSSAPI", "SASL mechanisms.").update(PerBroker).without_effect(),
+    row("security.inter.broker.protocol", String, "PLAINTEXT", "How brokers talk to each other; they do not here.")
+        .update(ReadOnly)
+        .without_effect(),
+    row("socket.receive.buffer.bytes", Int, "102400", "Receive buffer of a socket; the system chooses here.")
+        .update(ReadOnly)
+        .without_effect(),
+    row("socket.request.max.bytes", Int, "104857600", "Largest request, in bytes.").rule(AtLeast(1)).update(ReadOnly),
+    row("socket.send.buffer.bytes", Int, "102400", "Send buffer of a socket; the system chooses here.")
+        .update(ReadOnly)
+        .without_effect(),
+    row("transaction.max.timeout.ms", Int, "900000", "Longest timeout of a transaction.")
+        .rule(AtLeast(1))
+        .update(ReadOnly)
+        .without_effect(),
+    row("transaction.state.log.min.isr", Int, "2", "In-sync replicas of the transaction topic; there is none here.")
+        .rule(AtLeast(1))
+        .update(ReadOnly)
+        .without_effect(),
+    row("transaction.state.log.replication.factor", Short, "3", "Replicas of the transaction topic; there is none here.")
+        .rule(AtLeast(1))
+        .update(ReadOnly)
+        .without_effect(),
+    row("transactional.id.expiration.ms", Int, "604800000", "How long an idle transactional id is remembered.")
+        .rule(AtLeast(1))
+        .update(ReadOnly)
+        .without_effect(),
+    row("unclean.leader.election.enable", Boolean, "false", "Default of the topic setting.").without_effect(),
+];

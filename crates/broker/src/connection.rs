@@ -1,0 +1,201 @@
+//! One connection: a reader, an ordered writer, and what lies between them.
+//!
+//! Produce requests go to the log in the order of their arrival and are answered when they are durable; the reader does
+//! not wait for that and reads on, so a producer with five requests in flight has five on their way. Answers leave in
+//! the order of the requests. Every other request waits until all earlier ones are answered, as Kafka does it, and is
+//! then handled to its end before the next is read.
+//!
+//! Back-pressure needs no machinery: when the log takes no more, when too many bytes of requests are in memory, or when
+//! the client does not read its answers, the reader stops, and TCP tells the client.
+//!
+//! Both sides run in one task, so a panic in a handler ends this connection and no other.
+
+mod read;
+mod write;
+
+use crate::api::{self, Answer, Refused};
+use crate::node::Node;
+use crate::stopping::Stopping;
+use futures::future::{BoxFuture, Either, FutureExt};
+use read::{Frame, FrameReadError, FrameReader, ReadLimits};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::net::tcp::WriteHalf;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// A request's answer on its way to the writer.
+struct Queued {
+    api_key: i16,
+    started: Duration,
+    answer: Either<BoxFuture<'static, Answer>, std::future::Ready<Answer>>,
+    /// The request's place in the pipeline, free again once the answer is written.
+    place: OwnedSemaphorePermit,
+}
+
+/// Why a connection ended, other than by the peer's wish or the broker's stop.
+#[derive(Debug, thiserror::Error)]
+enum ConnectionError {
+    #[error(transparent)]
+    Read(#[from] FrameReadError),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("the answer could not be sent")]
+    Write(#[source] io::Error),
+    #[error("a produce request without acknowledgement failed")]
+    UnacknowledgedProduce,
+}
+
+impl ConnectionError {
+    /// Whether it is a peer that went away, which is nobody's fault.
+    fn is_disconnect(&self) -> bool {
+        matches!(
+            self,
+            ConnectionError::Read(FrameReadError::Io(_) | FrameReadError::Torn) | ConnectionError::Write(_)
+        )
+    }
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(node: Arc<Node>, mut stream: TcpStream, stopping: Stopping) {
+    let peer = stream.peer_addr().ok();
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(?peer, %error, "TCP_NODELAY was refused");
+    }
+    match run(&node, &mut stream, stopping).await {
+        Ok(()) => tracing::debug!(?peer, "connection closed"),
+        Err(error) if error.is_disconnect() => tracing::debug!(?peer, %error, "connection lost"),
+        Err(error) => {
+            node.metrics.connections_failed.inc();
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(?peer, %error, cause, "connection closed because of what the client sent");
+        }
+    }
+}
+
+async fn run(node: &Arc<Node>, stream: &mut TcpStream, stopping: Stopping) -> Result<(), ConnectionError> {
+    let (read_half, write_half) = stream.split();
+    let limits = ReadLimits {
+        frame_bytes_max: node.settings.frame_bytes_max,
+        idle_timeout: node.settings.idle_timeout,
+        stall_timeout: node.settings.stall_timeout,
+    };
+    let (queue, queued) = mpsc::channel(node.settings.pipeline_depth);
+    let frames = FrameReader::new(read_half, &node.budget, limits);
+    let mut reader = pin!(read_requests(node, frames, queue, stopping));
+    let mut writer = pin!(write_answers(node, write_half, queued));
+    tokio::select! {
+        biased;
+        outcome = &mut writer => outcome,
+        outcome = &mut reader => {
+            writer.await?;
+            outcome
+        }
+    }
+}
+
+/// Reads until the peer ends the connection, breaks the rules, or the broker stops. What was read before is answered.
+async fn read_requests(
+    node: &Arc<Node>,
+    mut frames: FrameReader<'_>,
+    queue: mpsc::Sender<Queued>,
+    mut stopping: Stopping,
+) -> Result<(), ConnectionError> {
+    let places = Arc::new(Semaphore::new(node.settings.pipeline_depth));
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = stopping.stopped() => return Ok(()),
+            next = frames.next() => next?,
+        };
+        let Some(frame) = next else { return Ok(()) };
+        let Some(queued) = handle(node, frame, &mut frames, &places, &stopping).await? else { return Ok(()) };
+        if queue.send(queued).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Begins a produce request, or handles another one to its end. `None` when the peer left meanwhile.
+async fn handle(
+    node: &Arc<Node>,
+    frame: Frame,
+    frames: &mut FrameReader<'_>,
+    places: &Arc<Semaphore>,
+    stopping: &Stopping,
+) -> Result<Option<Queued>, ConnectionError> {
+    let started = node.log.env().clock.since_boot();
+    let request = api::parse(frame.bytes)?;
+    let api_key = request.header.api_key;
+    let wanted = if request.is_produce() { 1 } else { node.settings.pipeline_depth as u32 };
+    let place = places.clone().acquire_many_owned(wanted).await.expect("the pipeline's semaphore is never closed");
+    let answer = if request.is_produce() {
+        Either::Left(api::produce::begin(node, request).await?)
+    } else if request.is_long_poll() {
+        let handled = api::handle(node, request, stopping.clone()).boxed();
+        let answer = tokio::select! {
+            biased;
+            answer = handled => answer?,
+            () = frames.closed() => return Ok(None),
+        };
+        Either::Right(std::future::ready(answer))
+    } else {
+        Either::Right(std::future::ready(api::handle(node, request, stopping.clone()).boxed().await?))
+    };
+    drop(frame.held);
+    Ok(Some(Queued { api_key, started, answer, place: place }))
+}
+
+/// Writes answers in the order of the requests, until the reader has ended and all are written.
+async fn write_answers(
+    node: &Node,
+    mut stream: WriteHalf<'_>,
+    mut queue: mpsc::Receiver<Queued>,
+) -> Result<(), ConnectionError> {
+    while let Some(mut queued) = queue.recv().await {
+        let mut slices = VecDeque::new();
+        let mut places = Vec::new();
+        // Answers that are ready now leave together.
+        loop {
+            let answer = match poll_now(&mut queued.answer) {
+                Some(answer) => answer,
+                None if slices.is_empty() => queued.answer.await,
+                None => {
+                    write(node, &mut stream, std::mem::take(&mut slices)).await?;
+                    places.clear();
+                    queued.answer.await
+                }
+            };
+            let duration = node.log.env().clock.since_boot().saturating_sub(queued.started);
+            node.metrics.answered(frazil_wire::api::name(queued.api_key), answer.error, duration);
+            if answer.closes {
+                write(node, &mut stream, slices).await?;
+                return Err(ConnectionError::UnacknowledgedProduce);
+            }
+            slices.extend(answer.slices);
+            places.push(queued.place);
+            queued = match queue.try_recv() {
+                Ok(next) => next,
+                Err(_) => break,
+            };
+        }
+        write(node, &mut stream, slices).await?;
+    }
+    Ok(())
+}
+
+fn poll_now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    future.now_or_never()
+}
+
+async fn write(
+    node: &Node,
+    stream: &mut WriteHalf<'_>,
+    slices: VecDeque<bytes::Bytes>,
+) -> Result<(), ConnectionError> {
+    write::write_slices(stream, slices, node.settings.stall_timeout).await.map_err(ConnectionError::Write)
+}

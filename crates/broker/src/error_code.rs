@@ -1,0 +1,79 @@
+//! From what went wrong inside to Kafka's error codes. The only place that chooses codes for errors of other crates;
+//! every match is exhaustive, so a new error cannot go out unnoticed.
+
+use frazil_log::{FetchError, ProduceError, ProposeError};
+use frazil_meta::state::Refusal;
+use frazil_wire::batch::BatchError;
+use frazil_wire::record::RecordError;
+use kafka_protocol::error::ResponseError;
+
+/// Of a batch that was not stored. Outages are retriable; if the batch may have been stored, the code says so, and an
+/// idempotent producer's retry finds it.
+pub(crate) fn of_produce(error: &ProduceError) -> ResponseError {
+    match error {
+        ProduceError::UnknownPartition => ResponseError::UnknownTopicOrPartition,
+        ProduceError::OutOfOrderSequence => ResponseError::OutOfOrderSequenceNumber,
+        ProduceError::StaleProducerEpoch => ResponseError::InvalidProducerEpoch,
+        ProduceError::DuplicateForgotten => ResponseError::DuplicateSequenceNumber,
+        ProduceError::Fenced { .. } => ResponseError::NotLeaderOrFollower,
+        ProduceError::Storage { outcome_known: true, .. } => ResponseError::KafkaStorageError,
+        ProduceError::Storage { outcome_known: false, .. } => ResponseError::NotEnoughReplicasAfterAppend,
+    }
+}
+
+/// Of a partition that could not be read.
+pub(crate) fn of_fetch(error: &FetchError) -> ResponseError {
+    match error {
+        FetchError::OffsetOutOfRange => ResponseError::OffsetOutOfRange,
+        FetchError::UnknownPartition => ResponseError::UnknownTopicOrPartition,
+        FetchError::Storage { .. } => ResponseError::KafkaStorageError,
+    }
+}
+
+/// Of a change to the metadata that was not made.
+pub(crate) fn of_propose(error: &ProposeError) -> ResponseError {
+    match error {
+        ProposeError::Fenced { .. } => ResponseError::NotController,
+        ProposeError::NotDone { .. } => ResponseError::KafkaStorageError,
+        ProposeError::Unknown { .. } => ResponseError::RequestTimedOut,
+    }
+}
+
+/// Of a change to the metadata that the state refused.
+pub(crate) fn of_refusal(refusal: Refusal) -> ResponseError {
+    match refusal {
+        Refusal::ClosedEpoch => ResponseError::NotController,
+        Refusal::Repeated => ResponseError::RequestTimedOut,
+        Refusal::TopicExists => ResponseError::TopicAlreadyExists,
+        Refusal::UnknownTopic => ResponseError::UnknownTopicOrPartition,
+        Refusal::InvalidPartitions => ResponseError::InvalidPartitions,
+    }
+}
+
+/// Of a batch that may not be produced.
+pub(crate) fn of_batch(error: &BatchError) -> ResponseError {
+    match error {
+        BatchError::Truncated(_) | BatchError::Length { .. } | BatchError::Crc { .. } => ResponseError::CorruptMessage,
+        BatchError::TooLarge { .. } => ResponseError::MessageTooLarge,
+        BatchError::UnknownCompression(_) | BatchError::CompressionNotAllowed(_) => {
+            ResponseError::UnsupportedCompressionType
+        }
+        BatchError::Trailing(_)
+        | BatchError::Magic(_)
+        | BatchError::BaseOffset(_)
+        | BatchError::Counts { .. }
+        | BatchError::Control
+        | BatchError::Producer { .. } => ResponseError::InvalidRecord,
+    }
+}
+
+/// Of a batch whose records were looked at.
+pub(crate) fn of_record(error: &RecordError) -> ResponseError {
+    match error {
+        RecordError::Batch(error) => of_batch(error),
+        RecordError::Decompress(_) => ResponseError::CorruptMessage,
+        RecordError::Malformed { .. } | RecordError::Count { .. } | RecordError::OffsetDelta { .. } => {
+            ResponseError::InvalidRecord
+        }
+    }
+}

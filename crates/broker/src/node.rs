@@ -1,0 +1,78 @@
+//! What all connections of a broker share.
+
+use crate::budget::Budget;
+use crate::config::{Layers, TopicRules, Values};
+use crate::metrics::Metrics;
+use crate::settings::BrokerSettings;
+use frazil_base::BrokerId;
+use frazil_log::Log;
+use frazil_meta::record::ConfigResource;
+use frazil_meta::state::{State, Topic};
+
+/// One broker's shared parts.
+pub(crate) struct Node {
+    pub log: Log,
+    pub id: BrokerId,
+    pub settings: BrokerSettings,
+    /// Broker settings that the operator fixed, under Kafka's names.
+    pub fixed: Values,
+    pub default_rules: TopicRules,
+    pub metrics: Metrics,
+    pub budget: Budget,
+}
+
+impl Node {
+    pub fn new(log: Log, id: BrokerId, settings: BrokerSettings, metrics: Metrics) -> Node {
+        let fixed = fixed_values(id, &settings);
+        let nothing = Values::new();
+        let default_rules = TopicRules::of(Layers { topic: None, broker: None, cluster: None, fixed: &nothing });
+        let budget = Budget::new(settings.request_bytes_in_flight, metrics.clone());
+        Node { log, id, settings, fixed, default_rules, metrics, budget }
+    }
+
+    /// Where the values of broker settings come from.
+    pub fn broker_layers<'a>(&'a self, state: &'a State) -> Layers<'a> {
+        Layers {
+            topic: None,
+            broker: Some(state.configs(&ConfigResource::Broker(self.id))),
+            cluster: Some(state.configs(&ConfigResource::Cluster)),
+            fixed: &self.fixed,
+        }
+    }
+
+    /// Where the values of a topic's settings come from.
+    pub fn topic_layers<'a>(&'a self, state: &'a State, topic: &'a Topic) -> Layers<'a> {
+        Layers { topic: Some(&topic.configs), ..self.broker_layers(state) }
+    }
+
+    /// What a topic asks of batches.
+    pub fn topic_rules(&self, state: &State, topic: &Topic) -> TopicRules {
+        TopicRules::of_or(self.topic_layers(state, topic), &self.default_rules)
+    }
+}
+
+/// The operator's settings under Kafka's names: those that were written, and those that differ from Kafka's defaults.
+fn fixed_values(id: BrokerId, settings: &BrokerSettings) -> Values {
+    let mut values = settings.kafka.clone();
+    let defaults = BrokerSettings::default();
+    let mut derive = |name: &str, value: String, default: String| {
+        if value != default {
+            values.entry(name.to_owned()).or_insert(value);
+        }
+    };
+    let (own, kafka) = (settings, &defaults);
+    let text = |value: usize| value.to_string();
+    derive("auto.create.topics.enable", own.auto_create_topics.to_string(), kafka.auto_create_topics.to_string());
+    derive("num.partitions", own.num_partitions.to_string(), kafka.num_partitions.to_string());
+    derive(
+        "default.replication.factor",
+        own.default_replication_factor.to_string(),
+        kafka.default_replication_factor.to_string(),
+    );
+    derive("message.max.bytes", text(own.message_max_bytes), text(kafka.message_max_bytes));
+    derive("socket.request.max.bytes", text(own.frame_bytes_max), text(kafka.frame_bytes_max));
+    derive("fetch.max.bytes", text(own.fetch_bytes_max), text(kafka.fetch_bytes_max));
+    derive("broker.id", id.to_string(), String::new());
+    derive("node.id", id.to_string(), String::new());
+    values
+}

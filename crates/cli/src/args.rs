@@ -1,0 +1,164 @@
+//! What can be said on the command line.
+
+use crate::commands::{bench, config, consume, dev, health, produce, server, storage, topic};
+use crate::settings::keys::KEYS;
+use crate::settings::{HostPort, Sources, units};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Kafka for object storage: one binary, brokers that keep nothing.
+#[derive(Debug, Parser)]
+#[command(name = "frazil", version, about, propagate_version = true, max_term_width = 120)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run everything in one process on a local directory, with a demo topic
+    Dev(dev::DevArgs),
+    /// Run a broker
+    Server(server::ServerArgs),
+    /// Create, list, describe, alter and delete topics
+    #[command(subcommand)]
+    Topic(topic::TopicVerb),
+    /// Write records: lines from stdin or files
+    Produce(produce::ProduceArgs),
+    /// Read records
+    Consume(consume::ConsumeArgs),
+    /// Read records as they arrive (consume -o newest)
+    Tail(consume::ConsumeArgs),
+    /// Look into a store, and prove it against its metadata
+    #[command(subcommand)]
+    Storage(storage::StorageVerb),
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(config::ConfigVerb),
+    /// Ask a broker whether it is ready (for container health checks, too)
+    Health(health::HealthArgs),
+    /// Put load on any Kafka cluster, and measure
+    Bench(bench::BenchArgs),
+}
+
+/// How to reach a cluster.
+#[derive(Clone, Debug, Args)]
+pub struct ClusterArgs {
+    /// Brokers to ask first: host:port, separated by commas
+    #[arg(short = 'b', long, env = "FRAZIL_BOOTSTRAP", default_value = "localhost:9092", value_delimiter = ',',
+          value_parser = parse_address)]
+    pub bootstrap: Vec<HostPort>,
+    /// How long to wait for the cluster
+    #[arg(long, default_value = "30s", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
+/// Where settings come from.
+#[derive(Clone, Debug, Args)]
+pub struct SettingsArgs {
+    /// TOML file with settings
+    #[arg(long, env = "FRAZIL_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The settings themselves.
+    #[command(flatten)]
+    pub flags: SettingFlags,
+}
+
+impl SettingsArgs {
+    /// The sources these flags, the process's environment and the file make.
+    pub fn sources(&self, dev: bool) -> Sources {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Sources { file: self.config.clone(), environment, flags: self.flags.0.clone(), dev }
+    }
+}
+
+/// Settings given as flags: path and text. One flag per setting, made from the table of settings.
+#[derive(Clone, Debug, Default)]
+pub struct SettingFlags(pub Vec<(String, String)>);
+
+impl Args for SettingFlags {
+    fn augment_args(command: Command) -> Command {
+        KEYS.iter().fold(command, |command, key| {
+            let default = match key.default {
+                "" => String::new(),
+                default => format!(" [default: {default}]"),
+            };
+            command.arg(
+                Arg::new(key.path)
+                    .long(key.flag())
+                    .value_name(key.path.rsplit('.').next().unwrap_or(key.path).to_uppercase())
+                    .help(format!("{}{default}", key.help))
+                    .help_heading(format!("Settings: {}", key.section()))
+                    .hide_short_help(key.kafka_name().is_some() || key.section() == "log")
+                    .allow_hyphen_values(true),
+            )
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        SettingFlags::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<SettingFlags, clap::Error> {
+        let given = KEYS.iter().filter_map(|key| {
+            let text = matches.get_one::<String>(key.path)?;
+            Some((key.path.to_string(), text.clone()))
+        });
+        Ok(SettingFlags(given.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = SettingFlags::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Reads `host`, `host:port`; the port is Kafka's when left out.
+pub fn parse_address(text: &str) -> Result<HostPort, String> {
+    HostPort::parse(text, Some(9092)).ok_or_else(|| "not an address; write it as host:port".to_string())
+}
+
+/// Reads `250ms`, `10s`, ….
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    units::parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// Reads `64MiB`, ….
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    units::parse_bytes(text).map_err(|error| error.to_string())
+}
+
+/// Reads `name=value`.
+pub fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_string(), value.to_string())),
+        _ => Err("write it as name=value".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_is_a_flag_of_the_server() {
+        let line = ["frazil", "server", "--store-url", "memory://", "--kafka-num-partitions", "-4"];
+        let parsed = CommandLine::try_parse_from(line).unwrap();
+        let Verb::Server(server) = parsed.verb else { panic!("{parsed:?}") };
+        let expected = [("store.url", "memory://"), ("kafka.num_partitions", "-4")];
+        assert_eq!(server.settings.flags.0, expected.map(|(path, text)| (path.to_string(), text.to_string())));
+    }
+}

@@ -1,0 +1,11 @@
+//! One file per command: its arguments and what it does.
+
+pub mod bench;
+pub mod config;
+pub mod consume;
+pub mod dev;
+pub mod health;
+pub mod produce;
+pub mod server;
+pub mod storage;
+pub mod topic;

@@ -1,0 +1,327 @@
+//! A fetch: planned from the local state, read from memory or the store, cut to whole batches.
+//!
+//! Sizes follow KIP-74: partitions in the order of the request, whole batches, and the first partition that has
+//! anything gives at least one batch however small the limits are. A fetch from inside a batch gets the whole batch.
+//! With too little to answer the fetch waits until something is committed to one of its partitions, by whichever broker.
+
+use crate::metrics::Metrics;
+use crate::polls::Poll;
+use crate::reader::{Found, Reader, Source};
+use crate::replica::Replica;
+use bytes::Bytes;
+use frazil_base::TopicPartition;
+use frazil_meta::ReadError;
+use frazil_meta::state::{Extent, Partition, State};
+use frazil_store::StoreError;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longer waits are cut to this.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+/// Extents that one fetch takes of one partition; beyond it, a further fetch.
+const EXTENTS_MAX: usize = 4096;
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub struct FetchPlan {
+    /// How long to wait for `min_bytes`; zero answers at once.
+    pub max_wait: Duration,
+    /// Answer as soon as so many bytes are there.
+    pub min_bytes: usize,
+    /// No more than this in all, but for the first batch.
+    pub max_bytes: usize,
+    /// From where, in the order of preference.
+    pub partitions: Vec<FetchPartition>,
+}
+
+/// A partition of a fetch.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchPartition {
+    /// Which.
+    pub partition: TopicPartition,
+    /// From this offset on.
+    pub offset: i64,
+    /// No more than this, but for the first batch of the first partition.
+    pub max_bytes: usize,
+}
+
+/// What a partition of a fetch got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchedPartition {
+    /// Which.
+    pub partition: TopicPartition,
+    /// Whether it could be served.
+    pub result: Result<(), FetchError>,
+    /// The offset that the next record gets; -1 for an unknown partition.
+    pub high_watermark: i64,
+    /// The first readable offset; -1 for an unknown partition.
+    pub log_start: i64,
+    /// Whole batches in order of offset, ready for the client: offsets and leader epoch are in their headers.
+    pub slices: Vec<Bytes>,
+}
+
+/// Why a partition could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// The offset lies below the log start or beyond the end.
+    #[error("the offset is out of range")]
+    OffsetOutOfRange,
+    /// There is no such partition.
+    #[error("the partition does not exist")]
+    UnknownPartition,
+    /// The bytes cannot be read now, or are not what they should be.
+    #[error("the data cannot be read: {cause}")]
+    Storage {
+        /// What was seen.
+        cause: Arc<str>,
+    },
+}
+
+impl FetchError {
+    pub(crate) fn of(error: impl Into<ReadFailure>) -> FetchError {
+        FetchError::Storage { cause: error.into().0 }
+    }
+}
+
+/// An engine's or a store's refusal to read, as text.
+pub(crate) struct ReadFailure(Arc<str>);
+
+impl From<ReadError> for ReadFailure {
+    fn from(error: ReadError) -> ReadFailure {
+        ReadFailure(error.to_string().into())
+    }
+}
+
+impl From<StoreError> for ReadFailure {
+    fn from(error: StoreError) -> ReadFailure {
+        ReadFailure(error.to_string().into())
+    }
+}
+
+/// Serves fetches. One per broker.
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) reader: Arc<Reader>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) read_ahead_bytes: usize,
+}
+
+/// What the state says to a request.
+struct Plan {
+    partitions: Vec<Planned>,
+    /// About how much there is to answer.
+    bytes: usize,
+    has_error: bool,
+}
+
+struct Planned {
+    wanted: FetchPartition,
+    answer: FetchedPartition,
+    extents: Vec<Extent>,
+}
+
+impl Fetcher {
+    pub(crate) async fn fetch(&self, request: FetchPlan) -> Vec<FetchedPartition> {
+        let deadline = Instant::now() + request.max_wait.min(WAIT_MAX);
+        let mut poll: Option<Waiting<'_>> = None;
+        loop {
+            let plan = plan(&self.replica.state(), &request);
+            if plan.answers(&request) || Instant::now() >= deadline {
+                drop(poll);
+                return self.collect(plan, &request).await;
+            }
+            match &poll {
+                // Enrolled first, planned again after: nothing committed in between is missed.
+                None => poll = Some(self.wait_for(&request)),
+                Some(waiting) => tokio::select! {
+                    biased;
+                    () = waiting.poll.changed() => {}
+                    () = tokio::time::sleep_until(deadline) => {}
+                },
+            }
+        }
+    }
+
+    fn wait_for(&self, request: &FetchPlan) -> Waiting<'_> {
+        let partitions = request.partitions.iter().map(|wanted| wanted.partition).collect();
+        self.metrics.long_polls.inc();
+        Waiting { poll: self.replica.polls().enrol(partitions), metrics: &self.metrics }
+    }
+
+    async fn collect(&self, plan: Plan, request: &FetchPlan) -> Vec<FetchedPartition> {
+        let extents: Vec<Extent> = plan.partitions.iter().flat_map(|planned| &planned.extents).copied().collect();
+        let mut found = self.reader.read(&extents).await.into_iter();
+        let mut budget = Budget { rest: request.max_bytes, is_first: true };
+        let mut answers = Vec::with_capacity(plan.partitions.len());
+        let mut behind = Vec::new();
+        for Planned { wanted, mut answer, extents } in plan.partitions {
+            let found: Vec<_> = found.by_ref().take(extents.len()).collect();
+            let is_loaded = |found: &Result<Found, _>| matches!(found, Ok(found) if found.source != Source::Tail);
+            if found.iter().any(is_loaded) {
+                behind.extend(extents.last().map(|last| (wanted.partition, last.end_offset())));
+            }
+            self.fill(&wanted, &mut answer, found, &mut budget);
+            answers.push(answer);
+        }
+        self.read_ahead(&behind);
+        answers
+    }
+
+    /// Cuts a partition's extents to what its limits allow.
+    fn fill(
+        &self,
+        wanted: &FetchPartition,
+        answer: &mut FetchedPartition,
+        found: Vec<Result<Found, FetchError>>,
+        budget: &mut Budget,
+    ) {
+        let mut rest = wanted.max_bytes.min(budget.rest);
+        for found in found {
+            let Found { view, source } = match found {
+                Ok(found) => found,
+                Err(error) if answer.slices.is_empty() => return answer.result = Err(error),
+                // What came before it is worth sending; the next fetch meets the error again.
+                Err(_) => return,
+            };
+            let start = view.seek(wanted.offset);
+            let end = view.end_within(start, rest, budget.is_first);
+            if end > start {
+                let slice = view.bytes().slice(start..end);
+                self.count(source, slice.len());
+                budget.take(slice.len());
+                rest = rest.saturating_sub(slice.len());
+                answer.slices.push(slice);
+            }
+            if start + view_rest(&view, start) != end {
+                return;
+            }
+        }
+    }
+
+    fn count(&self, source: Source, bytes: usize) {
+        let counter = match source {
+            Source::Tail => &self.metrics.fetched_from_tail,
+            Source::Cache => &self.metrics.fetched_from_cache,
+            Source::Store => &self.metrics.fetched_from_store,
+        };
+        counter.inc_by(bytes as u64);
+    }
+
+    /// Readers whose bytes had to be loaded will want the next ones soon.
+    fn read_ahead(&self, behind: &[(TopicPartition, i64)]) {
+        let Some(share) = self.read_ahead_bytes.checked_div(behind.len()) else { return };
+        let mut extents = Vec::new();
+        {
+            let state = self.replica.state();
+            for (partition, offset) in behind {
+                let Some(partition) = state.partition(*partition) else { continue };
+                let mut rest = share as u64;
+                for extent in partition.extents_from(*offset) {
+                    extents.push(*extent);
+                    rest = rest.saturating_sub(u64::from(extent.bytes));
+                    if rest == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+        self.reader.prefetch(&extents);
+    }
+}
+
+fn view_rest(view: &crate::cache::View, start: usize) -> usize {
+    view.extent().bytes as usize - start
+}
+
+/// A long poll that counts itself.
+struct Waiting<'a> {
+    poll: Poll,
+    metrics: &'a Metrics,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.metrics.long_polls.dec();
+    }
+}
+
+/// What a response may still take.
+struct Budget {
+    rest: usize,
+    /// Nothing is in it yet: the next batch goes in whatever its size.
+    is_first: bool,
+}
+
+impl Budget {
+    fn take(&mut self, bytes: usize) {
+        self.rest = self.rest.saturating_sub(bytes);
+        self.is_first = false;
+    }
+}
+
+impl Plan {
+    /// Whether there is no reason to wait.
+    fn answers(&self, request: &FetchPlan) -> bool {
+        self.has_error || self.bytes >= request.min_bytes || request.max_wait.is_zero()
+    }
+}
+
+fn plan(state: &State, request: &FetchPlan) -> Plan {
+    let mut plan = Plan { partitions: Vec::with_capacity(request.partitions.len()), bytes: 0, has_error: false };
+    for wanted in &request.partitions {
+        let rest = request.max_bytes.saturating_sub(plan.bytes);
+        let mut planned = Planned { wanted: *wanted, answer: unknown(wanted.partition), extents: Vec::new() };
+        if let Some(partition) = state.partition(wanted.partition) {
+            planned.look_up(partition);
+        }
+        match &planned.answer.result {
+            Err(_) => plan.has_error = true,
+            Ok(()) => {
+                let partition = state.partition(wanted.partition).expect("looked up above");
+                let limit = wanted.max_bytes.min(rest);
+                plan.bytes += planned.choose(partition, limit, plan.bytes == 0);
+            }
+        }
+        plan.partitions.push(planned);
+    }
+    plan
+}
+
+fn unknown(partition: TopicPartition) -> FetchedPartition {
+    let result = Err(FetchError::UnknownPartition);
+    FetchedPartition { partition, result, high_watermark: -1, log_start: -1, slices: Vec::new() }
+}
+
+impl Planned {
+    fn look_up(&mut self, partition: &Partition) {
+        self.answer.high_watermark = partition.next_offset;
+        self.answer.log_start = partition.log_start;
+        let is_readable = (partition.log_start..=partition.next_offset).contains(&self.wanted.offset);
+        self.answer.result = if is_readable { Ok(()) } else { Err(FetchError::OffsetOutOfRange) };
+    }
+
+    /// Takes extents up to about `limit` bytes. Returns how many of these bytes will be sent, about.
+    fn choose(&mut self, partition: &Partition, limit: usize, is_first: bool) -> usize {
+        if limit == 0 && !is_first {
+            return 0;
+        }
+        let mut bytes = 0;
+        for extent in partition.extents_from(self.wanted.offset).take(EXTENTS_MAX) {
+            bytes += bytes_from(extent, self.wanted.offset);
+            self.extents.push(*extent);
+            if bytes >= limit {
+                break;
+            }
+        }
+        if is_first { bytes.min(limit.max(1)) } else { bytes.min(limit) }
+    }
+}
+
+/// About how many bytes of an extent lie at or behind `offset`, taking its records as equally long; at least 1.
+fn bytes_from(extent: &Extent, offset: i64) -> usize {
+    let behind = u64::try_from(extent.end_offset() - offset.max(extent.base_offset)).unwrap_or(0);
+    let share = u64::from(extent.bytes) * behind / u64::from(extent.records).max(1);
+    share.max(1) as usize
+}

@@ -1,0 +1,9 @@
+//! Test doubles and the conformance suite of the port.
+
+mod bucket_policy;
+mod conformance;
+mod faults;
+
+pub use bucket_policy::allow_anonymous_reads;
+pub use conformance::conformance;
+pub use faults::{Fault, FaultControls, FaultPlan, Faults, Gate, Mode, Point};

@@ -1,0 +1,132 @@
+//! Which APIs and versions the broker speaks.
+//!
+//! Produce versions 0 to 2 are advertised and not served: librdkafka takes the lower end of the range as a sign of
+//! which codecs a broker knows, and sends uncompressed when it does not reach down to 0 (KAFKA-18659).
+
+use kafka_protocol::messages::ApiKey;
+
+/// Key of the Produce API.
+pub const PRODUCE: i16 = 0;
+/// Key of the Fetch API.
+pub const FETCH: i16 = 1;
+/// Key of the ListOffsets API.
+pub const LIST_OFFSETS: i16 = 2;
+/// Key of the Metadata API.
+pub const METADATA: i16 = 3;
+/// Key of the FindCoordinator API.
+pub const FIND_COORDINATOR: i16 = 10;
+/// Key of the ApiVersions API.
+pub const API_VERSIONS: i16 = 18;
+/// Key of the CreateTopics API.
+pub const CREATE_TOPICS: i16 = 19;
+/// Key of the DeleteTopics API.
+pub const DELETE_TOPICS: i16 = 20;
+/// Key of the InitProducerId API.
+pub const INIT_PRODUCER_ID: i16 = 22;
+/// Key of the OffsetForLeaderEpoch API.
+pub const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
+/// Key of the DescribeConfigs API.
+pub const DESCRIBE_CONFIGS: i16 = 32;
+/// Key of the AlterConfigs API.
+pub const ALTER_CONFIGS: i16 = 33;
+/// Key of the CreatePartitions API.
+pub const CREATE_PARTITIONS: i16 = 37;
+/// Key of the IncrementalAlterConfigs API.
+pub const INCREMENTAL_ALTER_CONFIGS: i16 = 44;
+/// Key of the DescribeCluster API.
+pub const DESCRIBE_CLUSTER: i16 = 60;
+
+/// Lowest version of Produce that is served.
+pub const PRODUCE_SERVED_MIN: i16 = 3;
+
+/// The versions of one API, as told to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiSupport {
+    /// The API key.
+    pub key: i16,
+    /// Lowest version.
+    pub min: i16,
+    /// Highest version.
+    pub max: i16,
+}
+
+/// Everything that ApiVersions advertises, by key.
+pub const SUPPORTED: &[ApiSupport] = &[
+    support(PRODUCE, 0, 13),
+    support(FETCH, 4, 17),
+    support(LIST_OFFSETS, 1, 10),
+    support(METADATA, 0, 13),
+    support(FIND_COORDINATOR, 0, 6),
+    support(API_VERSIONS, 0, 4),
+    support(CREATE_TOPICS, 2, 7),
+    support(DELETE_TOPICS, 1, 6),
+    support(INIT_PRODUCER_ID, 0, 5),
+    support(OFFSET_FOR_LEADER_EPOCH, 2, 4),
+    support(DESCRIBE_CONFIGS, 1, 4),
+    support(ALTER_CONFIGS, 0, 2),
+    support(CREATE_PARTITIONS, 0, 3),
+    support(INCREMENTAL_ALTER_CONFIGS, 0, 1),
+    support(DESCRIBE_CLUSTER, 0, 2),
+];
+
+const fn support(key: i16, min: i16, max: i16) -> ApiSupport {
+    ApiSupport { key, min, max }
+}
+
+/// A request of an API or version that is not served: the connection has to be closed, except for ApiVersions, which
+/// is answered with [`crate::frame::api_versions_fallback`] (KIP-511).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("API {key} is not served in version {version}")]
+pub struct Unsupported {
+    /// The API key.
+    pub key: i16,
+    /// The version.
+    pub version: i16,
+}
+
+/// What is advertised for an API.
+pub fn supported(key: i16) -> Option<ApiSupport> {
+    SUPPORTED.iter().copied().find(|api| api.key == key)
+}
+
+/// Whether requests of this API and version are served.
+pub fn check(key: i16, version: i16) -> Result<(), Unsupported> {
+    let served = supported(key).is_some_and(|api| {
+        let min = if key == PRODUCE { PRODUCE_SERVED_MIN } else { api.min };
+        (min..=api.max).contains(&version)
+    });
+    if served { Ok(()) } else { Err(Unsupported { key, version }) }
+}
+
+/// The API's name in the protocol, for logs and metrics; `Unknown` for a key that Kafka does not have.
+pub fn name(key: i16) -> &'static str {
+    match key {
+        PRODUCE => "Produce",
+        FETCH => "Fetch",
+        LIST_OFFSETS => "ListOffsets",
+        METADATA => "Metadata",
+        FIND_COORDINATOR => "FindCoordinator",
+        API_VERSIONS => "ApiVersions",
+        CREATE_TOPICS => "CreateTopics",
+        DELETE_TOPICS => "DeleteTopics",
+        INIT_PRODUCER_ID => "InitProducerId",
+        OFFSET_FOR_LEADER_EPOCH => "OffsetForLeaderEpoch",
+        DESCRIBE_CONFIGS => "DescribeConfigs",
+        ALTER_CONFIGS => "AlterConfigs",
+        CREATE_PARTITIONS => "CreatePartitions",
+        INCREMENTAL_ALTER_CONFIGS => "IncrementalAlterConfigs",
+        DESCRIBE_CLUSTER => "DescribeCluster",
+        _ => "Unknown",
+    }
+}
+
+/// Whether the request's header and body are of the flexible dialect (KIP-482). `None` for a key that Kafka does not have.
+pub fn is_flexible_request(key: i16, version: i16) -> Option<bool> {
+    Some(ApiKey::try_from(key).ok()?.request_header_version(version) >= 2)
+}
+
+/// Whether the response's header ends with tagged fields: never for ApiVersions, so that a client that does not know yet
+/// what the broker speaks can read it. `None` for a key that Kafka does not have.
+pub fn is_flexible_response_header(key: i16, version: i16) -> Option<bool> {
+    Some(ApiKey::try_from(key).ok()?.response_header_version(version) >= 1)
+}

@@ -1,0 +1,189 @@
+//! The layout of control requests, as far as it takes to walk them: where their arrays are.
+//!
+//! Source: the message schemas of Apache Kafka 4.1 (`clients/src/main/resources/common/message`).
+
+use crate::api;
+use crate::read::{DecodeError, Reader};
+
+/// A field and the versions that have it.
+struct Field {
+    from: i16,
+    to: i16,
+    layout: Layout,
+}
+
+enum Layout {
+    /// So many bytes.
+    Fixed(usize),
+    /// A string or null.
+    String,
+    /// An array of values of so many bytes.
+    Values(usize),
+    /// An array of strings.
+    Strings,
+    /// An array of structures.
+    Structures(&'static [Field]),
+}
+
+/// A field that every version has.
+const fn always(layout: Layout) -> Field {
+    between(0, i16::MAX, layout)
+}
+
+/// A field that came with a version.
+const fn since(from: i16, layout: Layout) -> Field {
+    between(from, i16::MAX, layout)
+}
+
+/// A field that came with a version and went after another.
+const fn between(from: i16, to: i16, layout: Layout) -> Field {
+    Field { from, to, layout }
+}
+
+use Layout::{Fixed, String, Strings, Structures, Values};
+
+const BOOLEAN: Layout = Fixed(1);
+const INT8: Layout = Fixed(1);
+const INT16: Layout = Fixed(2);
+const INT32: Layout = Fixed(4);
+const INT64: Layout = Fixed(8);
+const UUID: Layout = Fixed(16);
+
+const LIST_OFFSETS: &[Field] = &[
+    always(INT32),  // replica id
+    since(2, INT8), // isolation level
+    always(Structures(&[
+        always(String), // topic
+        always(Structures(&[
+            always(INT32),   // partition
+            since(4, INT32), // leader epoch
+            always(INT64),   // timestamp
+        ])),
+    ])),
+    since(10, INT32), // timeout
+];
+
+const METADATA: &[Field] = &[
+    always(Structures(&[since(10, UUID), always(String)])), // topics
+    since(4, BOOLEAN),                                      // automatic creation
+    between(8, 10, BOOLEAN),                                // cluster's authorized operations
+    since(8, BOOLEAN),                                      // topics' authorized operations
+];
+
+const FIND_COORDINATOR: &[Field] = &[between(0, 3, String), since(1, INT8), since(4, Strings)];
+
+const API_VERSIONS: &[Field] = &[since(3, String), since(3, String)];
+
+const CREATE_TOPICS: &[Field] = &[
+    always(Structures(&[
+        always(String),                                          // name
+        always(INT32),                                           // partitions
+        always(INT16),                                           // replication factor
+        always(Structures(&[always(INT32), always(Values(4))])), // assignments
+        always(Structures(&[always(String), always(String)])),   // configs
+    ])),
+    always(INT32),   // timeout
+    always(BOOLEAN), // validate only
+];
+
+const DELETE_TOPICS: &[Field] =
+    &[since(6, Structures(&[always(String), always(UUID)])), between(0, 5, Strings), always(INT32)];
+
+const INIT_PRODUCER_ID: &[Field] = &[always(String), always(INT32), since(3, INT64), since(3, INT16)];
+
+const OFFSET_FOR_LEADER_EPOCH: &[Field] = &[
+    since(3, INT32), // replica id
+    always(Structures(&[
+        always(String),                                                     // topic
+        always(Structures(&[always(INT32), always(INT32), always(INT32)])), // partition, current epoch, epoch
+    ])),
+];
+
+const DESCRIBE_CONFIGS: &[Field] = &[
+    always(Structures(&[always(INT8), always(String), always(Strings)])), // type, name, keys
+    always(BOOLEAN),                                                      // synonyms
+    since(3, BOOLEAN),                                                    // documentation
+];
+
+const ALTER_CONFIGS: &[Field] = &[
+    always(Structures(&[
+        always(INT8),                                          // type
+        always(String),                                        // name
+        always(Structures(&[always(String), always(String)])), // configs
+    ])),
+    always(BOOLEAN), // validate only
+];
+
+const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
+    always(Structures(&[
+        always(INT8),                                                        // type
+        always(String),                                                      // name
+        always(Structures(&[always(String), always(INT8), always(String)])), // key, operation, value
+    ])),
+    always(BOOLEAN), // validate only
+];
+
+const CREATE_PARTITIONS: &[Field] = &[
+    always(Structures(&[
+        always(String),                           // name
+        always(INT32),                            // count
+        always(Structures(&[always(Values(4))])), // assignments
+    ])),
+    always(INT32),   // timeout
+    always(BOOLEAN), // validate only
+];
+
+const DESCRIBE_CLUSTER: &[Field] = &[always(BOOLEAN), since(1, INT8), since(2, BOOLEAN)];
+
+fn fields(key: i16) -> Option<&'static [Field]> {
+    match key {
+        api::LIST_OFFSETS => Some(LIST_OFFSETS),
+        api::METADATA => Some(METADATA),
+        api::FIND_COORDINATOR => Some(FIND_COORDINATOR),
+        api::API_VERSIONS => Some(API_VERSIONS),
+        api::CREATE_TOPICS => Some(CREATE_TOPICS),
+        api::DELETE_TOPICS => Some(DELETE_TOPICS),
+        api::INIT_PRODUCER_ID => Some(INIT_PRODUCER_ID),
+        api::OFFSET_FOR_LEADER_EPOCH => Some(OFFSET_FOR_LEADER_EPOCH),
+        api::DESCRIBE_CONFIGS => Some(DESCRIBE_CONFIGS),
+        api::ALTER_CONFIGS => Some(ALTER_CONFIGS),
+        api::INCREMENTAL_ALTER_CONFIGS => Some(INCREMENTAL_ALTER_CONFIGS),
+        api::CREATE_PARTITIONS => Some(CREATE_PARTITIONS),
+        api::DESCRIBE_CLUSTER => Some(DESCRIBE_CLUSTER),
+        _ => None,
+    }
+}
+
+/// Walks a request body: every length and every count fits the bytes that are there. Gives the bytes that follow it.
+pub(super) fn check(key: i16, version: i16, body: bytes::Bytes) -> Result<usize, DecodeError> {
+    let unknown = DecodeError::Version { key, version };
+    api::check(key, version).map_err(|_| unknown)?;
+    let flexible = api::is_flexible_request(key, version).ok_or(unknown)?;
+    let mut reader = Reader::new(body, flexible);
+    walk(fields(key).ok_or(unknown)?, version, &mut reader)?;
+    Ok(reader.into_rest().len())
+}
+
+fn walk(fields: &[Field], version: i16, reader: &mut Reader) -> Result<(), DecodeError> {
+    for field in fields.iter().filter(|field| (field.from..=field.to).contains(&version)) {
+        match field.layout {
+            Fixed(bytes) => reader.skip(bytes)?,
+            String => reader.skip_string()?,
+            Values(bytes) => {
+                let count = reader.count(bytes)?;
+                reader.skip(count * bytes)?;
+            }
+            Strings => {
+                for _ in 0..reader.count(1)? {
+                    reader.skip_string()?;
+                }
+            }
+            Structures(fields) => {
+                for _ in 0..reader.count(1)? {
+                    walk(fields, version, reader)?;
+                }
+            }
+        }
+    }
+    reader.skip_tags()
+}

@@ -1,0 +1,57 @@
+//! Real clients, unmodified: kcat, kafka-python, confluent-kafka, and Apache Kafka's own tools.
+//!
+//! Each test starts the built `frazil` on free ports. With `FRAZIL_TEST_AGAINST=kafka` the same tests run against Apache
+//! Kafka 4.1.1 instead (those that kill the broker are left out), which shows that a test asks for what Kafka does.
+//! Consumers are given their partitions by hand; groups are not served yet.
+
+mod confluent;
+mod flights;
+mod java;
+mod kcat;
+mod python;
+
+use frazil_tests::{FrazilProcess, FrazilSettings, KafkaProcess, Tools};
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long one client may take: minutes of slack, because the machine may be busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// The broker that clients are tried on, with its data in a folder that goes with it.
+struct Subject {
+    bootstrap: String,
+    tools: Tools,
+    // In this order: the process ends before its folder goes.
+    _process: Process,
+    _folder: TempDir,
+}
+
+enum Process {
+    Frazil(#[expect(dead_code, reason = "held for its end")] FrazilProcess),
+    Kafka(#[expect(dead_code, reason = "held for its end")] KafkaProcess),
+}
+
+impl Subject {
+    fn start() -> Subject {
+        let tools = Tools::locate().expect("the tools");
+        let folder = TempDir::new().expect("a folder");
+        let (bootstrap, process) = if against_kafka() {
+            let kafka = KafkaProcess::start(&tools, folder.path(), &[]).expect("Kafka starts");
+            (kafka.bootstrap(), Process::Kafka(kafka))
+        } else {
+            let frazil = FrazilProcess::start(FrazilSettings::on_folder(folder.path())).expect("frazil starts");
+            (frazil.bootstrap(), Process::Frazil(frazil))
+        };
+        Subject { bootstrap, tools, _process: process, _folder: folder }
+    }
+}
+
+fn against_kafka() -> bool {
+    std::env::var("FRAZIL_TEST_AGAINST").is_ok_and(|name| name == "kafka")
+}
+
+/// Where the scripts of these tests lie, from the root of the repository.
+fn script(name: &str) -> String {
+    Path::new("tests/it/clients").join(name).display().to_string()
+}
