@@ -3,7 +3,6 @@
 mod fetch;
 mod floor;
 mod measure;
-mod minio;
 mod produce;
 mod protocol;
 mod report;

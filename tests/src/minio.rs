@@ -58,6 +58,11 @@ impl Minio {
         endpoint(self.port)
     }
 
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The loopback port.
     pub fn port(&self) -> u16 {
         self.port

@@ -35,11 +35,6 @@ impl Tools {
         command
     }
 
-    /// The MinIO binary.
-    pub fn minio(&self) -> PathBuf {
-        env::var_os("FRAZIL_TEST_MINIO").map_or_else(|| self.cache.join("minio/minio"), PathBuf::from)
-    }
-
     /// A Java program of Apache Kafka by its class, with a small heap and quiet logs.
     pub fn java(&self, class: &str) -> Command {
         let kafka = self.cache.join("kafka");

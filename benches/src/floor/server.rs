@@ -83,8 +83,10 @@ impl Shared {
             spare.buffer.pad_to(BLOCK_BYTES);
             let piece = self.next_piece.fetch_add(1, Ordering::Relaxed) % FILE_PIECES;
             self.file.write_all_at(spare.buffer.as_slice(), piece * PIECE_BYTES as u64).expect("the disk takes it");
-            // A client that left is not answered.
-            spare.waiting.drain(..).for_each(|waiting| drop(waiting.send(())));
+            // A client that left cannot be answered.
+            for waiting in spare.waiting.drain(..) {
+                let _ = waiting.send(());
+            }
             spare.buffer.clear();
         }
     }

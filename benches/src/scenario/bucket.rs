@@ -3,13 +3,13 @@
 use super::{Pace, create_topic, fetch, load, produce};
 use crate::floor::bucket;
 use crate::measure::gib;
-use crate::minio::Minio;
 use crate::produce::ProduceLoad;
 use crate::report::Report;
 use crate::systems::{Place, System, drop_page_cache};
 use crate::usage;
 use anyhow::Result;
-use frazil_tests::FrazilProcess;
+use frazil_tests::minio::Minio;
+use frazil_tests::{FrazilProcess, FrazilSettings};
 
 const OBJECTS: u64 = 192;
 /// What the catch-up scenario reads once, from the oldest record on.
@@ -19,18 +19,18 @@ const FLUSH_AGE_MS: f64 = 250.0;
 
 /// Produce, latency and catch-up.
 pub async fn minio(place: &Place, pace: Pace, report: &mut Report) -> Result<()> {
-    let folder = place.folder()?;
-    let minio = Minio::start(&place.tools.minio(), folder.path())?;
+    let minio = Minio::start().await;
     let bare = bare(&minio, report).await?;
 
-    let mut frazil = System::of_frazil(FrazilProcess::start(minio.frazil("bench").with_binary(&place.frazil))?, None)?;
+    let settings = FrazilSettings::on(&minio.url("bench")).with_binary(&place.frazil);
+    let mut frazil = System::of_frazil(FrazilProcess::start(settings)?, None)?;
     create_topic(&frazil).await?;
     // A flush takes a quarter of a second: clients need that much under way.
     let plan = load(16, 64, 63, pace);
-    let (puts_before, minio_before) = (minio.requests()?.0, usage::of(&[minio.id()])?.cpu);
+    let (puts_before, minio_before) = (requests(&minio, "putobject").await, usage::of(&[minio.id()])?.cpu);
     let produced = produce(&frazil, &plan, "64 KiB batches on MinIO", report).await?;
     let minio_cpu = usage::of(&[minio.id()])?.cpu - minio_before;
-    let (puts, _) = minio.requests()?;
+    let puts = requests(&minio, "putobject").await;
     let stored = gib(bytes_in(&frazil).await?);
     let puts_per_gib = (puts - puts_before) as f64 / stored;
     report.row("  MinIO's part", format!("{:8.2} CPU s/GiB, {puts_per_gib:.0} PUTs/GiB", minio_cpu.as_secs_f64() / stored));
@@ -43,13 +43,18 @@ pub async fn minio(place: &Place, pace: Pace, report: &mut Report) -> Result<()>
     report.at_most("MinIO: p99 of the acknowledgement", calm.latency_ms(0.99), bound, "ms");
 
     drop_page_cache();
-    let gets_before = minio.requests()?.1;
+    let gets_before = requests(&minio, "getobject").await;
     frazil.processes.push(minio.id());
     let read = fetch(&frazil, CATCH_UP_RECORDS, false, "catch-up from MinIO (CPU of both)", pace, report).await?;
-    let gets = minio.requests()?.1 - gets_before;
+    let gets = requests(&minio, "getobject").await - gets_before;
     report.row("  its requests", format!("{:8.0} GETs/GiB", gets as f64 / gib(read.counts.bytes)));
     report.at_least("MinIO: catch-up over bare ranged GETs", read.mib_per_second() / bare.get_mib, 0.8, "times");
     Ok(())
+}
+
+/// Requests of one kind since the start of MinIO, as it counts them.
+async fn requests(minio: &Minio, api: &str) -> u64 {
+    minio.requests().await.get(api).copied().unwrap_or_default()
 }
 
 struct Bare {

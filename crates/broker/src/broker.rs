@@ -109,7 +109,7 @@ fn admit(
 fn connection_ended(node: &Node, ended: Result<(), JoinError>) {
     node.metrics.connections.dec();
     if let Err(error) = ended {
-        node.metrics.connections_failed.inc();
+        node.metrics.panics.inc();
         tracing::error!(%error, "a connection was closed because its handler panicked, which is a bug");
     }
 }

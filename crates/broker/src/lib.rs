@@ -17,8 +17,13 @@ mod metrics;
 mod node;
 mod settings;
 mod stopping;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod topic_name;
 mod zone;
+
+#[cfg(test)]
+mod tests;
 
 pub use broker::Broker;
 pub use settings::BrokerSettings;

@@ -29,6 +29,7 @@ pub(crate) struct Metrics {
     pub connections_accepted: Counter,
     pub connections_rejected: Counter,
     pub connections_failed: Counter,
+    pub panics: Counter,
     pub request_bytes_in_flight: Gauge,
     pub back_pressure_waits: Counter,
 }
@@ -42,6 +43,7 @@ impl Default for Metrics {
             connections_accepted: Counter::default(),
             connections_rejected: Counter::default(),
             connections_failed: Counter::default(),
+            panics: Counter::default(),
             request_bytes_in_flight: Gauge::default(),
             back_pressure_waits: Counter::default(),
         }
@@ -75,8 +77,13 @@ impl Metrics {
         );
         registry.register(
             "frazil_connections_failed",
-            "Kafka connections closed because of what the peer sent, or by a bug",
+            "Kafka connections closed because of what the peer sent",
             metrics.connections_failed.clone(),
+        );
+        registry.register(
+            "frazil_connection_panics",
+            "Kafka connections closed because their handler panicked, which is a bug",
+            metrics.panics.clone(),
         );
         registry.register(
             "frazil_request_bytes_in_flight",

@@ -1,10 +1,12 @@
 //! What can be said on the command line.
 
 use crate::commands::{bench, config, consume, dev, health, produce, server, storage, topic};
-use crate::settings::keys::KEYS;
+use crate::settings::keys::{KEYS, Key};
 use crate::settings::{HostPort, Sources, units};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// Kafka for object storage: one binary, brokers that keep nothing.
@@ -77,6 +79,23 @@ impl SettingsArgs {
     }
 }
 
+/// How a setting is spelled on the command line.
+struct Spelling {
+    flag: String,
+    value: String,
+    heading: String,
+}
+
+/// By path. The parser keeps references to them for as long as the process lives.
+static SPELLINGS: LazyLock<BTreeMap<&'static str, Spelling>> = LazyLock::new(|| {
+    let spelling = |key: &'static Key| {
+        let name = key.path.rsplit('.').next().unwrap_or(key.path);
+        let heading = format!("Settings of [{}]", key.section());
+        (key.path, Spelling { flag: key.flag(), value: name.to_uppercase(), heading })
+    };
+    KEYS.iter().map(spelling).collect()
+});
+
 /// Settings given as flags: path and text. One flag per setting, made from the table of settings.
 #[derive(Clone, Debug, Default)]
 pub struct SettingFlags(pub Vec<(String, String)>);
@@ -84,16 +103,14 @@ pub struct SettingFlags(pub Vec<(String, String)>);
 impl Args for SettingFlags {
     fn augment_args(command: Command) -> Command {
         KEYS.iter().fold(command, |command, key| {
-            let default = match key.default {
-                "" => String::new(),
-                default => format!(" [default: {default}]"),
-            };
+            let words = &SPELLINGS[key.path];
+            let help = if key.default.is_empty() { key.help } else { &format!("{} [default: {}]", key.help, key.default) };
             command.arg(
                 Arg::new(key.path)
-                    .long(key.flag())
-                    .value_name(key.path.rsplit('.').next().unwrap_or(key.path).to_uppercase())
-                    .help(format!("{}{default}", key.help))
-                    .help_heading(format!("Settings: {}", key.section()))
+                    .long(words.flag.as_str())
+                    .value_name(words.value.as_str())
+                    .help(help.to_string())
+                    .help_heading(words.heading.as_str())
                     .hide_short_help(key.kafka_name().is_some() || key.section() == "log")
                     .allow_hyphen_values(true),
             )

@@ -22,6 +22,7 @@ use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -229,28 +230,32 @@ impl Client {
     }
 
     /// Repeats `attempt` while its error is transient, until the client's timeout.
-    pub async fn retrying<T>(&self, attempt: impl AsyncFnMut() -> Result<T, ClientError>) -> Result<T, ClientError> {
+    pub async fn retrying<T, F>(&self, attempt: impl FnMut() -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
         self.retrying_while(ClientError::is_transient, attempt).await
     }
 
-    async fn retrying_while<T>(
+    async fn retrying_while<T, F>(
         &self,
         is_transient: impl Fn(&ClientError) -> bool,
-        mut attempt: impl AsyncFnMut() -> Result<T, ClientError>,
-    ) -> Result<T, ClientError> {
-        let deadline = Instant::now() + self.inner.timeout;
-        let mut pause = BACKOFF_FIRST;
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
+        let mut patience = self.patience();
         loop {
             match attempt().await {
-                Err(error) if is_transient(&error) && Instant::now() + pause < deadline => {
-                    tracing::debug!(%error, "trying again");
-                    self.forget_leaders();
-                    tokio::time::sleep(pause).await;
-                    pause = (2 * pause).min(BACKOFF_MAX);
-                }
+                Err(error) if is_transient(&error) && patience.is_left() => patience.pause(self, &error).await,
                 result => return result,
             }
         }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { deadline: Instant::now() + self.inner.timeout, pause: BACKOFF_FIRST }
     }
 
     fn forget_leaders(&self) {
@@ -298,7 +303,7 @@ impl Client {
             ClientError::Refused { error: ResponseError::UnknownTopicOrPartition, .. } => create,
             other => other.is_transient(),
         };
-        let ask = async || {
+        let ask = || async {
             let metadata = self.metadata(Some(&[topic.to_string()]), create).await?;
             let answer = metadata.topics.first().map_or(ResponseError::UnknownTopicOrPartition.code(), |t| t.error_code);
             check(answer, || format!("topic {topic}"), None)?;
@@ -309,5 +314,25 @@ impl Client {
             }
         };
         self.retrying_while(is_transient, ask).await
+    }
+}
+
+/// How long to go on trying: pauses double, and end at a deadline.
+struct Patience {
+    deadline: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    fn is_left(&self) -> bool {
+        Instant::now() + self.pause < self.deadline
+    }
+
+    /// Waits. Leaders are asked for again afterwards, because they may be what was wrong.
+    async fn pause(&mut self, client: &Client, error: &ClientError) {
+        tracing::debug!(%error, "trying again");
+        client.forget_leaders();
+        tokio::time::sleep(self.pause).await;
+        self.pause = (2 * self.pause).min(BACKOFF_MAX);
     }
 }

@@ -7,16 +7,17 @@
 
 mod cluster_id;
 mod listen;
+mod opening;
 
-use crate::settings::{HostPort, Settings, StoreUrl};
+use crate::settings::{HostPort, Settings};
+use crate::time::Timestamp;
 use frazil_base::Env;
 use frazil_broker::{Broker, BrokerSettings};
 use frazil_console::{Check, Console, HealthReport, Registry, SharedRegistry};
-use frazil_log::{BrokerIdentity, Health, Log};
-use frazil_meta::CommitLog;
-use frazil_store::{ObjectStorage, RetryPolicy};
+use frazil_log::{Health, Log};
+use frazil_store::StoreHealth;
+use opening::Opening;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -72,18 +73,32 @@ pub enum StartError {
 #[derive(Default)]
 struct State {
     draining: AtomicBool,
-    log: OnceLock<Log>,
+    parts: OnceLock<(Log, StoreHealth)>,
 }
 
 impl State {
     fn report(&self) -> HealthReport {
-        let Some(log) = self.log.get() else { return HealthReport::default() };
-        let check = match log.health() {
-            Health::Ok => Check { name: "log", ok: true, detail: "writes are acknowledged".to_string() },
-            Health::StoreOutage { cause } => Check { name: "log", ok: false, detail: format!("store outage: {cause}") },
-            Health::Fenced { cause } => Check { name: "log", ok: false, detail: format!("fenced: {cause}") },
+        let Some((log, store)) = self.parts.get() else { return HealthReport::default() };
+        let (ok, detail) = match log.health() {
+            Health::Ok => (true, "writes are acknowledged".to_string()),
+            Health::StoreOutage { cause } => (false, format!("store outage: {cause}")),
+            Health::Fenced { cause } => (false, format!("fenced: {cause}")),
         };
-        HealthReport { started: true, draining: self.draining.load(Ordering::Relaxed), checks: vec![check] }
+        let checks = vec![Check { name: "log", ok, detail }, store_check(ok, store)];
+        HealthReport { started: true, draining: self.draining.load(Ordering::Relaxed), checks }
+    }
+}
+
+/// What the last request says about the store. It decides nothing while writes go through: an idle broker sends no
+/// request that could show that a fault is over.
+fn store_check(log_ok: bool, store: &StoreHealth) -> Check {
+    match store.status().failing {
+        None => Check { name: "store", ok: true, detail: "the last request succeeded".to_string() },
+        Some(failing) => {
+            let (requests, since) = (failing.requests, Timestamp(failing.since_ms));
+            let detail = format!("{requests} requests failed since {since}, the last one: {}", failing.cause);
+            Check { name: "store", ok: log_ok, detail }
+        }
     }
 }
 
@@ -142,16 +157,15 @@ impl Starting {
     pub async fn finish(self) -> Result<Server, StartError> {
         let Starting { settings, env, kafka, advertised, console, registry: shared, state } = self;
         let mut registry = Registry::default();
-        let store = open_store(&settings.store, &env, &mut registry).await?;
-        let engine = open_engine(&settings.store, &store, &env).await?;
-        let cluster_id = cluster_id::obtain(store.as_ref(), &env);
-        let log = open_log(&settings, &advertised, engine, store.clone(), &env, &mut registry);
-        let (cluster_id, log) = tokio::join!(cluster_id, log);
+        let store = opening::open_store(&settings, &env, &mut registry).await?;
+        let opening = Opening { settings: &settings, advertised: &advertised, store: &store.storage, env: &env };
+        let cluster_id = cluster_id::obtain(store.storage.as_ref(), &env);
+        let (cluster_id, log) = tokio::join!(cluster_id, opening.open(&mut registry));
         let log = log?;
         let kafka_addr = kafka.local_addr().map_err(StartError::Http)?;
-        let broker = Broker::start(log.clone(), broker_settings(&settings, &advertised, cluster_id), kafka, &mut registry);
+        let broker = Broker::start(log.clone(), broker_settings(&settings, cluster_id), kafka, &mut registry);
         let _ = shared.set(registry);
-        let _ = state.log.set(log.clone());
+        let _ = state.parts.set((log.clone(), store.health));
         tracing::info!(epoch = %log.epoch(), "serving");
         Ok(Server { kafka_addr, http_addr: console.local_addr(), advertised, state, log, broker, console })
     }
@@ -189,65 +203,10 @@ impl Server {
     }
 }
 
-async fn open_store(
-    url: &StoreUrl,
-    env: &Env,
-    registry: &mut Registry,
-) -> Result<Arc<dyn ObjectStorage>, StartError> {
-    let options = frazil_store::Options::new(env.clone());
-    let bare = frazil_store::open(url.expose().as_str(), options).await;
-    let bare = bare.map_err(|source| StartError::Store { url: url.to_string(), source })?;
-    Ok(frazil_store::decorate(bare, env, RetryPolicy::default(), registry).storage)
-}
-
-/// The embedded engine that fits the store: a journal beside a directory, numbered objects in a bucket, memory with
-/// memory.
-async fn open_engine(
-    url: &StoreUrl,
-    store: &Arc<dyn ObjectStorage>,
-    env: &Env,
-) -> Result<Arc<dyn CommitLog>, StartError> {
-    use frazil_meta::engine::{file, memory};
-    let failed = |cause: String| StartError::Engine { url: url.to_string(), cause };
-    if url.is_memory() {
-        return Ok(Arc::new(memory::MemoryLog::exclusive(true)));
-    }
-    if let Some(directory) = url.directory() {
-        let opened = file::FileLog::open(&journal(directory), env.clone(), file::FileOptions::default()).await;
-        return Ok(Arc::new(opened.map_err(|error| failed(causes(&error)))?));
-    }
-    let _ = store;
-    Err(failed("the object engine is not wired yet".to_string()))
-}
-
-fn journal(directory: PathBuf) -> PathBuf {
-    directory.join(JOURNAL_DIRECTORY)
-}
-
-async fn open_log(
-    settings: &Settings,
-    advertised: &HostPort,
-    engine: Arc<dyn CommitLog>,
-    store: Arc<dyn ObjectStorage>,
-    env: &Env,
-    registry: &mut Registry,
-) -> Result<Log, StartError> {
-    let identity = BrokerIdentity {
-        id: settings.broker_id,
-        host: advertised.host.clone(),
-        port: advertised.port,
-        zone: settings.zone.clone(),
-    };
-    let opened = Log::open(engine, store, env.clone(), identity, settings.log.clone(), registry).await;
-    opened.map_err(|source| StartError::Log { url: settings.store.to_string(), source })
-}
-
-fn broker_settings(settings: &Settings, advertised: &HostPort, cluster_id: String) -> BrokerSettings {
+fn broker_settings(settings: &Settings, cluster_id: String) -> BrokerSettings {
     let defaults = BrokerSettings::default();
     let kafka = &settings.kafka;
     BrokerSettings {
-        advertised_host: advertised.host.clone(),
-        advertised_port: advertised.port,
         cluster_id,
         auto_create_topics: kafka.auto_create_topics,
         num_partitions: kafka.num_partitions,
@@ -261,15 +220,4 @@ fn broker_settings(settings: &Settings, advertised: &HostPort, cluster_id: Strin
         kafka: settings.kafka_given.clone(),
         ..defaults
     }
-}
-
-/// An error and its causes in one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

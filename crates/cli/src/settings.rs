@@ -25,6 +25,9 @@ use url::Url;
 /// Age at which a segment closes on a bucket, where each flush is a PUT that costs money.
 const BUCKET_FLUSH_AGE: Duration = Duration::from_millis(250);
 
+/// Records between snapshots on a bucket, where a start reads each record by a request of its own.
+const BUCKET_SNAPSHOT_AFTER_RECORDS: u64 = 1_000;
+
 /// A host and a port. The host may be a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPort {
@@ -242,10 +245,16 @@ impl Reader<'_> {
     }
 
     fn log_options(&mut self, store: &StoreUrl) -> Option<LogOptions> {
+        let is_bucket = store.directory().is_none() && !store.is_memory();
         let flush_age = match self.text("log.flush_age") {
-            "auto" if store.directory().is_some() || store.is_memory() => Duration::ZERO,
-            "auto" => BUCKET_FLUSH_AGE,
+            "auto" if is_bucket => BUCKET_FLUSH_AGE,
+            "auto" => Duration::ZERO,
             _ => self.duration("log.flush_age")?,
+        };
+        let snapshot_after_records = match self.text("log.snapshot_after_records") {
+            "auto" if is_bucket => BUCKET_SNAPSHOT_AFTER_RECORDS,
+            "auto" => LogOptions::default().snapshot_after_records,
+            _ => self.number("log.snapshot_after_records", 1..=i64::MAX)?,
         };
         let whole_segments = 4096..=frazil_base::limits::SEGMENT_BYTES as i64;
         Some(LogOptions {
@@ -258,7 +267,7 @@ impl Reader<'_> {
             delete_grace: self.duration("log.delete_grace")?,
             maintenance_interval: self.duration("log.maintenance_interval")?,
             snapshot_after_bytes: self.number("log.snapshot_after_bytes", 4096..=i64::MAX)?,
-            snapshot_after_records: self.number("log.snapshot_after_records", 1..=i64::MAX)?,
+            snapshot_after_records,
             snapshots_kept_for: self.duration("log.snapshots_kept_for")?,
         })
     }

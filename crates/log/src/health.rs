@@ -51,6 +51,17 @@ impl HealthCell {
         self.change(Health::Fenced { cause });
     }
 
+    /// The broker left of its own accord: nothing is acknowledged any more, and nobody needs to hear about it.
+    pub(crate) fn set_left(&self) {
+        self.sender.send_if_modified(|current| {
+            let changes = !matches!(current, Health::Fenced { .. });
+            if changes {
+                *current = Health::Fenced { cause: "this broker has left".into() };
+            }
+            changes
+        });
+    }
+
     pub(crate) fn set_outage(&self, cause: Arc<str>) {
         self.change(Health::StoreOutage { cause });
     }
@@ -73,7 +84,9 @@ impl HealthCell {
             match next {
                 Health::Ok => tracing::info!("writes are acknowledged again"),
                 Health::StoreOutage { cause } => tracing::warn!(%cause, "writes cannot be acknowledged at the moment"),
-                Health::Fenced { cause } => tracing::error!(%cause, "fenced: this broker acknowledges nothing any more"),
+                Health::Fenced { cause } => {
+                    tracing::error!(%cause, "fenced: this broker acknowledges nothing any more")
+                }
             }
         }
     }

@@ -46,10 +46,8 @@ pub fn segment_key(object: ObjectId) -> Key {
 pub fn segment_of_key(key: &Key) -> Option<ObjectId> {
     let (_, file) = key.as_str().strip_prefix(SEGMENT_PREFIX)?.rsplit_once('/')?;
     let (epoch, number) = file.strip_suffix(".seg")?.split_once('-')?;
-    let object = ObjectId {
-        epoch: Epoch(u64::from_str_radix(epoch, 16).ok()?),
-        number: u64::from_str_radix(number, 16).ok()?,
-    };
+    let object =
+        ObjectId { epoch: Epoch(u64::from_str_radix(epoch, 16).ok()?), number: u64::from_str_radix(number, 16).ok()? };
     (segment_key(object) == *key).then_some(object)
 }
 

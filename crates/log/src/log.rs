@@ -229,13 +229,7 @@ impl Parts {
         Sequencer::new(engine.clone(), replica.clone(), env.clone(), health.clone(), metrics.clone())
     }
 
-    fn hangar(
-        &self,
-        sequencer: &Sequencer,
-        replica: &Arc<Replica>,
-        cache: &Arc<Cache>,
-        discards: Discards,
-    ) -> Hangar {
+    fn hangar(&self, sequencer: &Sequencer, replica: &Arc<Replica>, cache: &Arc<Cache>, discards: Discards) -> Hangar {
         Hangar {
             engine: self.engine.clone(),
             store: self.store.clone(),

@@ -31,7 +31,11 @@ pub(crate) type Finish = oneshot::Sender<()>;
 
 impl Maintenance {
     /// Ends with a `Finish`, or when the broker is dropped.
-    pub(crate) async fn run(mut self, mut discards: mpsc::UnboundedReceiver<ObjectId>, mut finish: mpsc::Receiver<Finish>) {
+    pub(crate) async fn run(
+        mut self,
+        mut discards: mpsc::UnboundedReceiver<ObjectId>,
+        mut finish: mpsc::Receiver<Finish>,
+    ) {
         let mut ticks = tokio::time::interval_at(Instant::now() + self.interval, self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look_for_orphans = self.orphans_due;

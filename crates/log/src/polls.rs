@@ -57,6 +57,7 @@ impl Polls {
     }
 
     /// Fetches waiting now.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.enrolled.load(Ordering::SeqCst)
     }

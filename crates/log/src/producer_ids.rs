@@ -23,7 +23,9 @@ impl ProducerIds {
             match sequencer.propose(command, None).settled().await?.outcome {
                 Outcome::ProducerIds { first } => *block = first..first + i64::from(BLOCK),
                 other => {
-                    return Err(ProposeError::NotDone { cause: format!("producer ids were answered with {other:?}").into() });
+                    return Err(ProposeError::NotDone {
+                        cause: format!("producer ids were answered with {other:?}").into(),
+                    });
                 }
             }
         }

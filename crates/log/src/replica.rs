@@ -213,8 +213,13 @@ impl Replica {
     }
 
     fn note_closed(&self, seq: Seq, record: &Record) {
+        if record.epoch == self.epoch {
+            return self.health.set_left();
+        }
         let cause = match &record.command {
-            Command::RegisterBroker(by) => format!("broker {} at {}:{} took over at record {seq}", by.broker, by.host, by.port),
+            Command::RegisterBroker(by) => {
+                format!("broker {} at {}:{} took over at record {seq}", by.broker, by.host, by.port)
+            }
             _ => format!("the registration {} was closed by record {seq}", self.epoch),
         };
         self.health.set_fenced(cause.into());

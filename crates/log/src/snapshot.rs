@@ -56,7 +56,9 @@ pub(crate) async fn newest_state(store: &dyn ObjectStorage, snapshots: &[Snapsho
         };
         match State::from_snapshot(&bytes) {
             Ok(state) => return Ok(state),
-            Err(error) => tracing::error!(seq = %snapshot.seq, %error, "a snapshot cannot be read; trying an older one"),
+            Err(error) => {
+                tracing::error!(seq = %snapshot.seq, %error, "a snapshot cannot be read; trying an older one")
+            }
         }
     }
     Ok(State::new())
@@ -101,7 +103,11 @@ impl Snapshots {
         let mark = |covered: u64, step: u64, now: u64| {
             let step = step.saturating_mul(patience);
             // One that failed is tried again after another step, or at the next tick.
-            covered.saturating_add(step).max(if now >= covered.saturating_add(step) { now.saturating_add(step) } else { 0 })
+            covered.saturating_add(step).max(if now >= covered.saturating_add(step) {
+                now.saturating_add(step)
+            } else {
+                0
+            })
         };
         self.replica.notify_beyond(TailVolume {
             records: mark(self.covered.records, self.options.snapshot_after_records, now.records),

@@ -1,4 +1,11 @@
 //! The data path over engines and stores in memory, under paused time.
 
+mod chaos;
+mod cluster;
+mod crash;
+mod fetching;
+mod limits;
 mod path;
+mod storage;
+mod time;
 mod world;

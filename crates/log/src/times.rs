@@ -38,7 +38,7 @@ impl Times {
                 state.extents_from(start).find(later).map(|extent| (*extent, start))
             };
             let Some((extent, start)) = self.with_partition(partition, choose)? else { return Ok(None) };
-            if let Some(found) = self.search(&extent, start, timestamp).await? {
+            if let Some(found) = self.read(&extent, |view| search_view(view, start, timestamp)).await? {
                 return Ok(Some(found));
             }
             from = extent.end_offset();
@@ -50,11 +50,18 @@ impl Times {
         &self,
         partition: TopicPartition,
     ) -> Result<Option<TimedOffset>, FetchError> {
-        let greatest = |state: &Partition| state.extents_from(state.log_start).map(|extent| extent.max_timestamp).max();
-        match self.with_partition(partition, greatest)? {
-            Some(timestamp) if timestamp >= 0 => self.offset_for_time(partition, timestamp).await,
-            _ => Ok(None),
+        let ask = |state: &Partition| {
+            let mut extents = state.extents_from(state.log_start).peekable();
+            // Of the first extent only a part may be readable; its greatest timestamp is then that of its records.
+            let torn = extents.next_if(|extent| extent.base_offset < state.log_start).copied();
+            Some((torn, state.log_start, extents.map(|extent| extent.max_timestamp).max().unwrap_or(-1)))
+        };
+        let Some((torn, log_start, mut greatest)) = self.with_partition(partition, ask)? else { return Ok(None) };
+        if let Some(extent) = torn.filter(|extent| extent.max_timestamp > greatest) {
+            let found = self.read(&extent, |view| greatest_of(view, log_start)).await?;
+            greatest = greatest.max(found);
         }
+        if greatest < 0 { Ok(None) } else { self.offset_for_time(partition, greatest).await }
     }
 
     fn with_partition<T>(
@@ -66,15 +73,20 @@ impl Times {
         state.partition(partition).map(ask).ok_or(FetchError::UnknownPartition)
     }
 
-    /// The first record of an extent, from `start` on, that is late enough.
-    async fn search(&self, extent: &Extent, start: i64, timestamp: i64) -> Result<Option<TimedOffset>, FetchError> {
+    /// Looks into an extent's records.
+    async fn read<T>(
+        &self,
+        extent: &Extent,
+        look: impl FnOnce(&View) -> Result<T, RecordError>,
+    ) -> Result<T, FetchError> {
         let found = self.reader.read(&[*extent]).await.pop().expect("one answer per extent")?;
-        search_view(&found.view, start, timestamp).map_err(|error| FetchError::Storage {
+        look(&found.view).map_err(|error| FetchError::Storage {
             cause: format!("records of {extent:?} cannot be read: {error}").into(),
         })
     }
 }
 
+/// The first record from `start` on that is late enough.
 fn search_view(view: &View, start: i64, timestamp: i64) -> Result<Option<TimedOffset>, RecordError> {
     let bytes = view.bytes();
     for (position, header) in Batches::new(&bytes) {
@@ -106,4 +118,24 @@ fn search_batch(
         }
     }
     Ok(None)
+}
+
+/// The greatest timestamp of the records from `start` on; -1 if there is none.
+fn greatest_of(view: &View, start: i64) -> Result<i64, RecordError> {
+    let bytes = view.bytes();
+    let mut greatest = -1;
+    for (position, header) in Batches::new(&bytes).filter(|(_, header)| header.last_offset() >= start) {
+        if header.base_offset >= start || header.has_log_append_time() {
+            greatest = greatest.max(header.max_timestamp);
+            continue;
+        }
+        let batch = bytes.slice(position..position + header.total_bytes());
+        for record in Records::new(&batch, limits::DECOMPRESSED_BATCH_BYTES_MAX)? {
+            let record = record?;
+            if record.offset >= start {
+                greatest = greatest.max(record.timestamp);
+            }
+        }
+    }
+    Ok(greatest)
 }

@@ -8,6 +8,7 @@
 //!
 //! Bytes are budgeted from `submit` until their segment is settled: a slow store slows the callers of `submit` down.
 
+use crate::arrivals::Arrival;
 use crate::cache::Cache;
 use crate::collector::Discards;
 use crate::health::HealthCell;
@@ -18,7 +19,7 @@ use crate::produce::{NewBatch, ProduceError, Ticket};
 use crate::replica::{Answer, Applied, Replica};
 use crate::segment::{Buffers, OpenSegment, SealedSegment, Submission};
 use crate::sequencer::{ProposeError, Sequencer};
-use frazil_base::{Env, limits};
+use frazil_base::{Env, TopicPartition, limits};
 use frazil_meta::record::{Command, Commit};
 use frazil_meta::state::{Outcome, RunOutcome};
 use frazil_meta::{Body, CommitLog};
@@ -30,9 +31,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Without an age limit a segment waits until no other is under way, unless it holds this much: small ones share one
-/// write, large ones overlap.
-const OVERLAP_BYTES: usize = 1 << 20;
+/// Without an age limit a segment waits until no other is under way, unless it is filled to this part: small ones share
+/// one write, large ones overlap.
+const OVERLAP_PART: usize = 8;
 /// Messages taken from the queue at once.
 const INBOX: usize = 256;
 
@@ -115,7 +116,7 @@ impl Writer {
         let Ok(permit) = self.budget.clone().acquire_many_owned(permits).await else {
             return Ticket::failed(count, refused("the broker is stopping"));
         };
-        self.metrics.in_flight_bytes.set((self.budget_bytes - self.budget.available_permits()) as i64);
+        self.metrics.in_flight_bytes.set(self.in_flight_bytes() as i64);
         let (answer, ticket) = Ticket::new(count);
         match self.queue.send(Message::Submit(Submission { batches, bytes, answer, permit, submitted })) {
             Ok(()) => ticket,
@@ -221,7 +222,7 @@ impl Task {
         } else if is_full || !self.drains.is_empty() {
             true
         } else if self.flush_age == Duration::ZERO {
-            self.flights.is_empty() || open.encoded_bytes() >= OVERLAP_BYTES
+            self.flights.is_empty() || open.encoded_bytes() >= self.segment_bytes / OVERLAP_PART
         } else {
             Instant::now() >= *opened + self.flush_age
         }
@@ -282,7 +283,7 @@ impl Task {
     }
 }
 
-fn partitions_of(commit: &Commit) -> Vec<frazil_base::TopicPartition> {
+fn partitions_of(commit: &Commit) -> Vec<TopicPartition> {
     commit.parts.iter().map(|part| part.partition).collect()
 }
 
@@ -315,13 +316,7 @@ impl Hangar {
     }
 
     /// The commit has its outcome: patch, publish, answer.
-    async fn land(
-        &self,
-        sealed: SealedSegment,
-        partitions: Vec<frazil_base::TopicPartition>,
-        answer: Answer,
-        proposed: Duration,
-    ) {
+    async fn land(&self, sealed: SealedSegment, partitions: Vec<TopicPartition>, answer: Answer, proposed: Duration) {
         let applied = self.env.clock.since_boot();
         observe(&self.metrics.commit_seconds, proposed, applied);
         match answer.and_then(committed) {
@@ -337,6 +332,7 @@ impl Hangar {
             Err(error) => self.crash(sealed, error),
         }
         observe(&self.metrics.ack_seconds, applied, self.env.clock.since_boot());
+        self.metrics.applied_seq.set(self.replica.applied().0 as i64);
     }
 
     fn crash(&self, sealed: SealedSegment, error: ProposeError) {
@@ -359,7 +355,7 @@ impl Hangar {
     }
 }
 
-type Committed = (Vec<Vec<RunOutcome>>, Option<crate::arrivals::Arrival>);
+type Committed = (Vec<Vec<RunOutcome>>, Option<Arrival>);
 
 fn committed(applied: Applied) -> Result<Committed, ProposeError> {
     match applied.outcome {

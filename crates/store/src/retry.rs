@@ -31,11 +31,7 @@ pub struct RetryPolicy {
 impl RetryPolicy {
     /// Waits out any outage, asking at least every two seconds.
     pub fn endless() -> RetryPolicy {
-        RetryPolicy {
-            attempts_max: None,
-            first_wait: Duration::from_millis(50),
-            longest_wait: Duration::from_secs(2),
-        }
+        RetryPolicy { attempts_max: None, first_wait: Duration::from_millis(50), longest_wait: Duration::from_secs(2) }
     }
 
     /// Gives up after this many attempts.

@@ -34,3 +34,37 @@ pub fn decorate(adapter: Arc<dyn ObjectStorage>, env: &Env, policy: RetryPolicy,
     let health = counted.health();
     Decorated { storage: Arc::new(Retry::new(Arc::new(counted), policy, env.clone())), health }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryStorage;
+    use crate::port::{Key, Payload, StoreError};
+    use crate::testing::{Faults, Mode, conformance};
+
+    fn decorated(adapter: Arc<dyn ObjectStorage>) -> Decorated {
+        decorate(adapter, &Env::system(), RetryPolicy::bounded(2), &mut Registry::default())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn the_decorated_store_conforms() {
+        let decorated = decorated(Arc::new(MemoryStorage::new(Env::system())));
+        conformance(|| decorated.storage.clone()).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn health_shows_an_outage_while_it_is_retried() {
+        let (faults, controls) = Faults::new(Arc::new(MemoryStorage::new(Env::system())), 1);
+        let Decorated { storage, health } = decorated(faults);
+        let key = Key::new("a");
+        storage.put(&key, Payload::default()).await.expect("the store works");
+        assert!(health.status().failing.is_none());
+        controls.mode(Mode::Outage);
+        storage.get(&key, None).await.expect_err("the store is away");
+        assert_eq!(health.status().failing.map(|failing| failing.requests), Some(2), "each attempt counts");
+        controls.mode(Mode::Normal);
+        let missing = storage.get(&Key::new("b"), None).await;
+        assert!(matches!(missing, Err(StoreError::NotFound { .. })));
+        assert!(health.status().failing.is_none(), "the store answers again");
+    }
+}

@@ -17,9 +17,9 @@ fn flights_survive_a_kill_and_an_empty_disk_on_minio() {
     if against_kafka() {
         return;
     }
-    let minio = Minio::shared().expect("MinIO");
-    let settings = minio.frazil_settings("flights");
-    flights_survive(settings);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let minio = runtime.block_on(Minio::start());
+    flights_survive(FrazilSettings::on(&minio.url("flights")));
 }
 
 #[test]

@@ -79,15 +79,9 @@ pub(crate) const TOPIC: &[Setting] = &[
         .rule(Between(1, 17))
         .falls_back_to(&[("compression.lz4.level", 1)])
         .without_effect(),
-    row(
-        "compression.type",
-        String,
-        "producer",
-        "Codec that the topic should be kept in. Batches are stored as the producer compressed them, whatever it says.",
-    )
-    .rule(CODECS)
-    .falls_back_to(&[("compression.type", 1)])
-    .without_effect(),
+    row("compression.type", String, "producer", "Codec in which batches are kept, whatever the producer chose.")
+        .rule(CODECS)
+        .falls_back_to(&[("compression.type", 1)]),
     row("compression.zstd.level", Int, "3", "Level for zstd where the broker compresses.")
         .rule(Between(-131_072, 22))
         .falls_back_to(&[("compression.zstd.level", 1)])
@@ -197,7 +191,7 @@ pub(crate) const BROKER: &[Setting] = &[
     row("broker.rack", String, "", "This broker's zone.").without_default().update(ReadOnly),
     row("compression.gzip.level", Int, "-1", "Default of the topic setting.").rule(OrBetween(-1, 1, 9)).without_effect(),
     row("compression.lz4.level", Int, "9", "Default of the topic setting.").rule(Between(1, 17)).without_effect(),
-    row("compression.type", String, "producer", "Default of the topic setting.").rule(CODECS).without_effect(),
+    row("compression.type", String, "producer", "Default of the topic setting.").rule(CODECS),
     row("compression.zstd.level", Int, "3", "Default of the topic setting.").rule(Between(-131_072, 22)).without_effect(),
     row("connections.max.idle.ms", Long, "600000", "Idle connections are closed after this time.").update(ReadOnly),
     row("controlled.shutdown.enable", Boolean, "true", "Brokers always drain before they stop.")

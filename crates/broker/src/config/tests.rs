@@ -1,0 +1,101 @@
+use super::*;
+
+fn values(values: &[(&str, &str)]) -> Values {
+    values.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+#[test]
+fn the_tables_are_sorted_so_that_names_are_found() {
+    for rows in [table::TOPIC, table::BROKER] {
+        assert!(rows.is_sorted_by(|one, next| one.name < next.name));
+    }
+    assert!(table::TOPIC.iter().all(|row| table::topic(row.name).is_some()));
+    assert!(table::BROKER.iter().all(|row| table::broker(row.name).is_some()));
+}
+
+#[test]
+fn every_default_passes_its_own_check_and_every_synonym_exists() {
+    for row in table::TOPIC.iter().chain(table::BROKER) {
+        if let Some(default) = row.default {
+            assert_eq!(row.check(default), Ok(()), "{}", row.name);
+        }
+        for (synonym, _) in row.synonyms {
+            let synonym = table::broker(synonym).unwrap_or_else(|| panic!("{} falls back to {synonym}", row.name));
+            let same_kind = synonym.kind == row.kind || synonym.name.ends_with(".hours") || synonym.name.ends_with(".minutes");
+            assert!(same_kind, "{}", synonym.name);
+        }
+    }
+}
+
+#[test]
+fn a_topics_default_is_what_its_synonyms_give() {
+    let nothing = Values::new();
+    let layers = Layers { topic: None, broker: None, cluster: None, fixed: &nothing };
+    for row in table::TOPIC {
+        assert_eq!(layers.effective(row, Scope::Topic), (row.default.map(str::to_owned), Source::Default), "{}", row.name);
+    }
+}
+
+#[test]
+fn the_nearest_value_is_in_force_and_hours_become_milliseconds() {
+    let topic = values(&[("retention.ms", "1")]);
+    let broker = values(&[("log.retention.ms", "2")]);
+    let cluster = values(&[("log.retention.ms", "3")]);
+    let fixed = values(&[("log.retention.minutes", "4"), ("log.retention.hours", "5")]);
+    let forever = values(&[("log.retention.hours", "-1")]);
+    let nothing = Values::new();
+    let all = Layers { topic: Some(&topic), broker: Some(&broker), cluster: Some(&cluster), fixed: &fixed };
+    let row = table::topic("retention.ms").expect("it exists");
+    let cases = [
+        (all, "1", Source::DynamicTopic),
+        (Layers { topic: None, ..all }, "2", Source::DynamicBroker),
+        (Layers { topic: None, broker: None, ..all }, "3", Source::DynamicDefaultBroker),
+        (Layers { topic: None, broker: None, cluster: None, ..all }, "240000", Source::StaticBroker),
+        (Layers { topic: None, broker: None, cluster: None, fixed: &forever }, "-1", Source::StaticBroker),
+        (Layers { topic: None, broker: None, cluster: None, fixed: &nothing }, "604800000", Source::Default),
+    ];
+    for (layers, value, source) in cases {
+        assert_eq!(layers.effective(row, Scope::Topic), (Some(value.to_owned()), source));
+    }
+}
+
+#[test]
+fn values_are_checked_by_type_and_range() {
+    let cases = [
+        ("retention.ms", "-1", true),
+        ("retention.ms", "-2", false),
+        ("retention.ms", "1.5", false),
+        ("max.message.bytes", "2147483648", false),
+        ("max.message.bytes", " 5 ", true),
+        ("compression.type", "lz4", true),
+        ("compression.type", "LZ4", false),
+        ("compression.gzip.level", "-1", true),
+        ("compression.gzip.level", "0", false),
+        ("compression.gzip.level", "9", true),
+        ("cleanup.policy", "compact, delete", true),
+        ("cleanup.policy", "compact,shred", false),
+        ("min.cleanable.dirty.ratio", "NaN", false),
+        ("min.cleanable.dirty.ratio", "1", true),
+        ("preallocate", "False", true),
+        ("preallocate", "0", false),
+        ("segment.bytes", "1048575", false),
+    ];
+    for (name, value, good) in cases {
+        assert_eq!(table::topic(name).expect("it exists").check(value).is_ok(), good, "{name}={value}");
+    }
+}
+
+#[test]
+fn rules_come_from_all_layers() {
+    let topic = values(&[("cleanup.policy", "delete,compact"), ("compression.type", "zstd")]);
+    let cluster = values(&[("message.max.bytes", "77"), ("log.message.timestamp.type", "LogAppendTime")]);
+    let nothing = Values::new();
+    let layers = Layers { topic: Some(&topic), broker: None, cluster: Some(&cluster), fixed: &nothing };
+    let rules = TopicRules::of(layers);
+    assert_eq!((rules.max_message_bytes, rules.timestamp_type), (77, TimestampType::LogAppendTime));
+    assert!(rules.compacted);
+    assert_eq!(rules.compression.as_deref(), Some("zstd"));
+    let defaults = TopicRules::of(Layers { topic: None, broker: None, cluster: None, fixed: &nothing });
+    assert_eq!((defaults.max_message_bytes, defaults.timestamp_before_max_ms), (1_048_588, i64::MAX));
+    assert_eq!((defaults.compacted, defaults.compression), (false, None));
+}

@@ -63,7 +63,7 @@ pub struct ConfigEntry {
 impl Client {
     /// All topics, or those named, by name.
     pub async fn topics(&self, names: Option<&[String]>) -> Result<Vec<TopicDescription>, ClientError> {
-        let metadata = self.retrying(async || self.metadata(names, false).await).await?;
+        let metadata = self.retrying(|| self.metadata(names, false)).await?;
         let mut topics = Vec::new();
         for topic in &metadata.topics {
             let name = topic.name.as_ref().map(|name| name.to_string()).unwrap_or_default();
@@ -98,7 +98,7 @@ impl Client {
             .with_topics(vec![topic])
             .with_timeout_ms(self.timeout_ms())
             .with_validate_only(dry_run);
-        self.retrying(async || {
+        self.retrying(|| async {
             let response = self.controller().await?.call(&request, self.timeout()).await?;
             response.topics.iter().try_for_each(|topic| {
                 check(topic.error_code, || format!("topic {name}"), topic.error_message.as_ref())
@@ -113,7 +113,7 @@ impl Client {
             .with_topics(vec![DeleteTopicState::default().with_name(Some(topic_name(name)))])
             .with_topic_names(vec![topic_name(name)])
             .with_timeout_ms(self.timeout_ms());
-        self.retrying(async || {
+        self.retrying(|| async {
             let response = self.controller().await?.call(&request, self.timeout()).await?;
             response.responses.iter().try_for_each(|topic| {
                 check(topic.error_code, || format!("topic {name}"), topic.error_message.as_ref())
@@ -130,7 +130,7 @@ impl Client {
             .with_topics(vec![topic])
             .with_timeout_ms(self.timeout_ms())
             .with_validate_only(dry_run);
-        self.retrying(async || {
+        self.retrying(|| async {
             let response = self.controller().await?.call(&request, self.timeout()).await?;
             response.results.iter().try_for_each(|topic| {
                 check(topic.error_code, || format!("topic {name}"), topic.error_message.as_ref())
@@ -146,7 +146,7 @@ impl Client {
             .with_resource_name(text(name))
             .with_configuration_keys(None);
         let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
-        let response = self.retrying(async || self.any().await?.call(&request, self.timeout()).await).await?;
+        let response = self.retrying(|| async { self.any().await?.call(&request, self.timeout()).await }).await?;
         let mut entries = Vec::new();
         for result in &response.results {
             check(result.error_code, || format!("topic {name}"), result.error_message.as_ref())?;
@@ -180,7 +180,7 @@ impl Client {
             .with_configs(changes.iter().map(change).collect());
         let request =
             IncrementalAlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(dry_run);
-        self.retrying(async || {
+        self.retrying(|| async {
             let response = self.controller().await?.call(&request, self.timeout()).await?;
             response.responses.iter().try_for_each(|result| {
                 check(result.error_code, || format!("topic {name}"), result.error_message.as_ref())
@@ -209,7 +209,7 @@ impl Client {
         partitions: &[i32],
         timestamp: i64,
     ) -> Result<BTreeMap<i32, i64>, ClientError> {
-        self.retrying(async || {
+        self.retrying(|| async {
             let leaders = self.leaders(topic, false).await?;
             let mut by_node: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
             for partition in partitions {

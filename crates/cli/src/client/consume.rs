@@ -73,15 +73,16 @@ impl Consumer {
     /// What there is, waiting up to `max_wait` for the first byte. Faults that may pass are waited out until the
     /// client's timeout.
     pub async fn poll(&mut self, max_wait: Duration) -> Result<Vec<Fetched>, ClientError> {
-        let client = self.client.clone();
-        client.retrying(async || {
-            let polled = self.poll_once(max_wait).await;
-            if polled.is_err() {
-                self.connections.clear();
+        let mut patience = self.client.patience();
+        loop {
+            match self.poll_once(max_wait).await {
+                Err(error) if error.is_transient() && patience.is_left() => {
+                    self.connections.clear();
+                    patience.pause(&self.client, &error).await;
+                }
+                polled => return polled,
             }
-            polled
-        })
-        .await
+        }
     }
 
     async fn poll_once(&mut self, max_wait: Duration) -> Result<Vec<Fetched>, ClientError> {

@@ -150,7 +150,7 @@ impl Producer {
 
     async fn send(&self, partition: i32, batch: Bytes, records: usize) -> Result<Placed, ClientError> {
         let request = self.request(partition, batch);
-        let base_offset = self.client.retrying(async || self.attempt(partition, &request).await).await?;
+        let base_offset = self.client.retrying(|| self.attempt(partition, &request)).await?;
         Ok(Placed { partition, base_offset, records })
     }
 
@@ -224,7 +224,7 @@ async fn init_producer_id(client: &Client) -> Result<Option<(i64, i16)>, ClientE
         .with_transaction_timeout_ms(i32::MAX)
         .with_producer_id((-1).into())
         .with_producer_epoch(-1);
-    let ask = async || {
+    let ask = || async {
         let response = client.any().await?.call(&request, client.timeout()).await?;
         check(response.error_code, || "producer id".to_string(), None)?;
         Ok(Some((response.producer_id.0, response.producer_epoch)))

@@ -58,8 +58,7 @@ proptest! {
 #[test]
 fn a_load_writes_the_offsets_in_and_checks_the_count() {
     let (view, _) = loaded(&[(3, 10), (2, 10)], 50, 7);
-    let offsets: Vec<i64> =
-        frazil_wire::Batches::new(&view.bytes()).map(|(_, header)| header.base_offset).collect();
+    let offsets: Vec<i64> = frazil_wire::Batches::new(&view.bytes()).map(|(_, header)| header.base_offset).collect();
     assert_eq!(offsets, [7, 10]);
     let bytes = batch(3, 10);
     let wrong = extent(0, bytes.len(), 7, 4);

@@ -42,7 +42,7 @@ fn the_bytes_are_those_of_version_1() {
         &[0, 0, 0, 1],
         &[0, 0, 0, 2],
         &[0, 0, 0, 52],
-        &[0x3b, 0xc7, 0x1f, 0x0a],
+        &[0x6b, 0x78, 0x04, 0xc5],
         b"FRAZIL\x00\x01",
     ];
     assert_eq!(buffer.as_slice(), golden.concat());
@@ -75,7 +75,8 @@ fn every_flipped_bit_outside_the_patched_fields_is_found() {
         batch_starts.extend(Batches::new(batches).map(|(position, _)| part.position as usize + position));
     }
     // Base offset and leader epoch are written anew by every reader.
-    let in_fields = |start: &usize, at: usize| (*start..start + 8).contains(&at) || (start + 12..start + 16).contains(&at);
+    let in_fields =
+        |start: &usize, at: usize| (*start..start + 8).contains(&at) || (start + 12..start + 16).contains(&at);
     let is_patched = |at: usize| batch_starts.iter().any(|start| in_fields(start, at));
     for at in 0..bytes.len() {
         let mut damaged = bytes.clone();

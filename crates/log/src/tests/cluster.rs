@@ -94,8 +94,14 @@ async fn readers_of_one_segment_share_one_read() {
     let fetched = futures::future::join_all(fetches.map(|partition| fetch_once(&logs[1], partition, 0))).await;
     assert!(fetched.iter().all(|fetched| fetched.slices.len() == 1));
     assert_eq!(world.requests(Operation::Get) - before, 6, "one per extent, whoever asks");
-    let partitions = (0..6).map(|index| crate::FetchPartition { partition: partition(topic, index), offset: 0, max_bytes: 1 << 20 });
-    let plan = crate::FetchPlan { max_wait: Duration::ZERO, min_bytes: 1, max_bytes: 1 << 20, partitions: partitions.collect() };
+    let partitions =
+        (0..6).map(|index| crate::FetchPartition { partition: partition(topic, index), offset: 0, max_bytes: 1 << 20 });
+    let plan = crate::FetchPlan {
+        max_wait: Duration::ZERO,
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        partitions: partitions.collect(),
+    };
     let third = world.broker(2).await;
     let before = world.requests(Operation::Get);
     assert_eq!(third.fetch(plan.clone()).await.iter().map(|fetched| fetched.slices.len()).sum::<usize>(), 6);

@@ -127,7 +127,9 @@ async fn a_refused_append_fails_its_batches_only_and_names_the_cause() {
         let (log, orders) = started(&world).await;
         world.log_faults.refuse(1);
         match produce(&log, batch(orders, &["refused"])).await {
-            Err(ProduceError::Storage { cause, outcome_known: true }) => assert!(cause.contains("on purpose"), "{cause}"),
+            Err(ProduceError::Storage { cause, outcome_known: true }) => {
+                assert!(cause.contains("on purpose"), "{cause}")
+            }
             other => panic!("{other:?}"),
         }
         assert!(matches!(log.health(), Health::StoreOutage { .. }));

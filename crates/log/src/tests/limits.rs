@@ -51,7 +51,8 @@ async fn requests_do_not_grow_with_partitions() {
     let mut puts = Vec::new();
     for partitions in [1, 1000] {
         let world = World::new(Bodies::InStore);
-        let options = LogOptions { flush_age: Duration::from_millis(250), segment_bytes: 1 << 20, ..world.options.clone() };
+        let options =
+            LogOptions { flush_age: Duration::from_millis(250), segment_bytes: 1 << 20, ..world.options.clone() };
         let log = world.broker_with(0, options).await;
         let topic = create_topic(&log, "orders", partitions).await;
         let before = world.requests(Operation::Put);
@@ -76,7 +77,8 @@ async fn a_segment_closes_at_its_age_or_when_it_is_full() {
     let start = tokio::time::Instant::now();
     produce_values(&log, orders, &["alone"]).await;
     assert_eq!(start.elapsed(), Duration::from_millis(250));
-    let tickets = [log.submit(vec![large_batch(orders, 40 << 10)]).await, log.submit(vec![large_batch(orders, 40 << 10)]).await];
+    let tickets =
+        [log.submit(vec![large_batch(orders, 40 << 10)]).await, log.submit(vec![large_batch(orders, 40 << 10)]).await];
     let [full, aged] = tickets;
     assert!(full.await[0].is_ok());
     assert_eq!(start.elapsed(), Duration::from_millis(250), "the second did not fit, so the first went at once");
@@ -137,7 +139,8 @@ async fn an_outage_of_the_store_gives_errors_that_can_be_retried_and_ends() {
 async fn a_closed_log_answers_everything_first_and_then_refuses() {
     for bodies in [Bodies::InLog, Bodies::InStore] {
         let world = World::new(bodies);
-        let log = world.broker_with(0, LogOptions { flush_age: Duration::from_secs(3600), ..world.options.clone() }).await;
+        let log =
+            world.broker_with(0, LogOptions { flush_age: Duration::from_secs(3600), ..world.options.clone() }).await;
         let orders = partition(create_topic(&log, "orders", 1).await, 0);
         let ticket = log.submit(vec![batch(orders, &["a"])]).await;
         let start = tokio::time::Instant::now();

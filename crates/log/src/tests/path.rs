@@ -37,10 +37,14 @@ async fn batches_of_many_partitions_share_segments_and_keep_their_order() {
             assert!(ticket.await.iter().all(Result::is_ok));
         }
         for index in 0..7 {
-            let values: Vec<i32> =
-                read_all(&log, partition(topic, index)).await.iter().map(|value| value.parse().expect("a number")).collect();
+            let values: Vec<i32> = read_all(&log, partition(topic, index))
+                .await
+                .iter()
+                .map(|value| value.parse().expect("a number"))
+                .collect();
             assert!(values.is_sorted(), "{values:?}");
-            let expected = (0..200).flat_map(|number| (0..3).map(move |step| (number + step * 2) % 7)).filter(|at| *at == index);
+            let expected =
+                (0..200).flat_map(|number| (0..3).map(move |step| (number + step * 2) % 7)).filter(|at| *at == index);
             assert_eq!(values.len(), expected.count());
         }
     }

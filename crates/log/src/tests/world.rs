@@ -1,6 +1,8 @@
 //! One log, one store, any number of brokers on them, and faults for all.
 
-use crate::{BrokerIdentity, FetchPartition, FetchPlan, FetchedPartition, Log, LogOptions, NewBatch, Placed, ProduceError};
+use crate::{
+    BrokerIdentity, FetchPartition, FetchPlan, FetchedPartition, Log, LogOptions, NewBatch, Placed, ProduceError,
+};
 use bytes::Bytes;
 use frazil_base::clock::TokioClock;
 use frazil_base::entropy::SeededEntropy;
@@ -40,18 +42,22 @@ pub struct World {
 
 impl World {
     pub fn new(bodies: Bodies) -> World {
-        World::over(MemoryLog::new(bodies == Bodies::InLog))
+        World::seeded(bodies, 42)
+    }
+
+    pub fn seeded(bodies: Bodies, seed: u64) -> World {
+        World::over(MemoryLog::new(bodies == Bodies::InLog), seed)
     }
 
     pub fn exclusive(bodies: Bodies) -> World {
-        World::over(MemoryLog::exclusive(bodies == Bodies::InLog))
+        World::over(MemoryLog::exclusive(bodies == Bodies::InLog), 42)
     }
 
-    fn over(engine: MemoryLog) -> World {
-        let entropy = Arc::new(SeededEntropy::new(42));
+    fn over(engine: MemoryLog, seed: u64) -> World {
+        let entropy = Arc::new(SeededEntropy::new(seed));
         let env = Env { clock: Arc::new(TokioClock::starting_at(START_MS)), entropy: entropy.clone() };
         let memory = Arc::new(MemoryStorage::new(env.clone()));
-        let (store, store_faults) = Faults::new(memory.clone(), 7);
+        let (store, store_faults) = Faults::new(memory.clone(), seed);
         let log_faults = LogFaults::new(entropy);
         let options = LogOptions {
             segment_bytes: 64 << 10,
@@ -72,7 +78,9 @@ impl World {
             Arc::new(FaultyLog::new(Arc::new(self.engine.handle()), self.log_faults.clone()));
         let identity = BrokerIdentity { id: BrokerId(id), host: "localhost".into(), port: 9092, zone: None };
         let mut registry = Registry::default();
-        Log::open(engine, self.store.clone(), self.env.clone(), identity, options, &mut registry).await.expect("it opens")
+        Log::open(engine, self.store.clone(), self.env.clone(), identity, options, &mut registry)
+            .await
+            .expect("it opens")
     }
 
     pub fn requests(&self, operation: Operation) -> u64 {

@@ -21,6 +21,9 @@ mod gather;
 mod scan;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 
 use crate::engine::recent::{self, Recent};
 use crate::port::{AppendError, Appended, CommitLog, Entry, LiveBodies, ReadError};

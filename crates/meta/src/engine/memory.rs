@@ -178,3 +178,114 @@ impl CommitLog for MemoryLog {
         self.closed.store(true, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::{Faults, FaultyLog, Point, Rates, Site, conformance};
+    use frazil_base::entropy::SeededEntropy;
+
+    /// A core, whose handles may pass through a decorator.
+    struct MemorySite {
+        log: MemoryLog,
+        rates: Option<Rates>,
+    }
+
+    #[async_trait]
+    impl Site for MemorySite {
+        async fn open(&self, _known: Seq) -> Arc<dyn CommitLog> {
+            let Some(rates) = &self.rates else { return Arc::new(self.log.handle()) };
+            let faults = Faults::new(Arc::new(SeededEntropy::new(7)));
+            faults.set_rates(rates.clone());
+            Arc::new(FaultyLog::new(Arc::new(self.log.handle()), faults))
+        }
+
+        fn admits_second_handle(&self) -> bool {
+            true
+        }
+    }
+
+    async fn check(create: fn() -> MemoryLog, rates: Option<Rates>) {
+        conformance(&|| Box::new(MemorySite { log: create(), rates: rates.clone() })).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shared_log_with_bodies_conforms() {
+        check(|| MemoryLog::new(true), None).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shared_log_without_bodies_conforms() {
+        check(|| MemoryLog::new(false), None).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exclusive_log_with_bodies_conforms() {
+        check(|| MemoryLog::exclusive(true), None).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exclusive_log_without_bodies_conforms() {
+        check(|| MemoryLog::exclusive(false), None).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_is_late_conforms() {
+        let late = Duration::from_millis(1)..Duration::from_millis(50);
+        check(|| MemoryLog::new(true), Some(Rates { before: late.clone(), after: late, ..Rates::default() })).await;
+    }
+
+    fn entry(record: &'static str) -> Vec<Entry> {
+        vec![Entry { record: record.into(), body: None }]
+    }
+
+    async fn records(log: &dyn CommitLog) -> Vec<Bytes> {
+        log.read(Seq::ZERO, 1000).await.expect("read").into_iter().map(|(_, record)| record).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_can_be_killed_on_either_side_of_an_append() {
+        let core = MemoryLog::new(false);
+        let faults = Faults::new(Arc::new(SeededEntropy::new(1)));
+        for (point, record) in [(Point::Before, "before"), (Point::After, "after")] {
+            let log = Arc::new(FaultyLog::new(Arc::new(core.handle()), faults.clone()));
+            let hold = faults.hold(point);
+            let append = tokio::spawn(async move { log.append(Seq::ZERO, entry(record)).await });
+            hold.reached().await;
+            append.abort();
+            assert!(append.await.is_err_and(|error| error.is_cancelled()));
+        }
+        assert_eq!(records(&core).await, ["after"], "the one took effect, the other did not");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lost_and_refused_appends_say_what_happened() {
+        let core = MemoryLog::new(false);
+        let faults = Faults::new(Arc::new(SeededEntropy::new(1)));
+        let log = FaultyLog::new(Arc::new(core.handle()), faults.clone());
+        faults.lose_answers(1);
+        assert!(matches!(log.append(Seq::ZERO, entry("a")).await, Err(AppendError::Unknown { .. })));
+        faults.lose_requests(1);
+        assert!(matches!(log.append(Seq::ZERO, entry("b")).await, Err(AppendError::Unknown { .. })));
+        faults.refuse(1);
+        assert!(matches!(log.append(Seq::ZERO, entry("c")).await, Err(AppendError::NotDone { .. })));
+        log.append(Seq::ZERO, entry("d")).await.expect("no fault is left");
+        assert_eq!(records(&core).await, ["a", "d"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_waited_out() {
+        let faults = Faults::new(Arc::new(SeededEntropy::new(1)));
+        let log = Arc::new(FaultyLog::new(Arc::new(MemoryLog::new(false)), faults.clone()));
+        let outage = faults.outage();
+        let append = tokio::spawn({
+            let log = log.clone();
+            async move { log.append(Seq::ZERO, entry("a")).await }
+        });
+        assert!(matches!(log.tail().await, Err(ReadError::Unavailable { .. })));
+        tokio::task::yield_now().await;
+        assert!(!append.is_finished());
+        drop(outage);
+        assert_eq!(append.await.expect("the task ends").expect("append").first, Seq(1));
+    }
+}

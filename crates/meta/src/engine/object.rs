@@ -25,6 +25,9 @@ mod envelope;
 mod opening;
 mod row;
 
+#[cfg(test)]
+mod tests;
+
 use crate::engine::recent;
 use crate::port::{AppendError, Appended, CommitLog, Entry, LiveBodies, ReadError};
 use async_trait::async_trait;

@@ -3,7 +3,8 @@
 //! [`FaultyLog`] wraps any engine and makes its appends late, lost, refused or stuck; [`conformance`] is the suite that
 //! every engine (and the decorator) passes.
 
-//pub mod conformance;
+mod conformance;
 mod faulty;
 
+pub use conformance::{Site, conformance};
 pub use faulty::{Faults, FaultyLog, Hold, Outage, Point, Rates};

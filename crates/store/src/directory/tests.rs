@@ -102,12 +102,12 @@ async fn a_key_that_is_a_folder_is_invalid_and_certain() {
 #[test]
 fn errors_of_the_system_become_reasons() {
     for (number, expected) in [
-        (28, Reason::Full),    // ENOSPC
-        (122, Reason::Full),   // EDQUOT
-        (30, Reason::Denied),  // EROFS
-        (13, Reason::Denied),  // EACCES
-        (1, Reason::Denied),   // EPERM
-        (20, Reason::Invalid), // ENOTDIR
+        (28, Reason::Full),       // ENOSPC
+        (122, Reason::Full),      // EDQUOT
+        (30, Reason::Denied),     // EROFS
+        (13, Reason::Denied),     // EACCES
+        (1, Reason::Denied),      // EPERM
+        (20, Reason::Invalid),    // ENOTDIR
         (5, Reason::Unavailable), // EIO
     ] {
         assert_eq!(reason(&io::Error::from_raw_os_error(number)), expected, "errno {number}");

@@ -25,13 +25,18 @@ impl fmt::Debug for AzureBucket {
 
 impl AzureBucket {
     /// Prepares the client; sends nothing.
-    pub fn new(name: String, account: Option<String>, endpoint: Option<String>, options: &Options) -> object_store::Result<AzureBucket> {
+    pub fn new(
+        name: String,
+        account: Option<String>,
+        endpoint: Option<String>,
+        options: &Options,
+    ) -> object_store::Result<AzureBucket> {
         let plain = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
         let builder = MicrosoftAzureBuilder::from_env()
             .with_container_name(&name)
             .with_retry(no_retries())
             .with_client_options(client_options(options, plain))
-            .with_http_connector(WatchedConnector { signer: None });
+            .with_http_connector(WatchedConnector);
         let builder = match account {
             Some(account) => builder.with_account(account),
             None => builder,

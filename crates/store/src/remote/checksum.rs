@@ -1,9 +1,9 @@
 //! The checksum that goes with an upload.
 //!
-//! Signing a body needs its SHA-256, which costs more CPU than all the rest of a produce (0.5 to 2 GB/s). Instead
-//! bodies are sent unsigned with their CRC32C in a header, which is signed: the store refuses a body that was
-//! damaged on the way. It does not stop an attacker who can change bytes of a plain-text connection and invent a
-//! matching CRC; whoever must fear one uses TLS.
+//! Signing a body needs its SHA-256: 0.6 CPU seconds per GiB here, with the CPU's own SHA instructions, which is as
+//! much as all the rest of a produce. Instead bodies are sent unsigned, over TLS and over plain HTTP alike, with their
+//! CRC32C in a header that is signed (0.02 seconds): the store refuses a body that was damaged on the way. On plain
+//! HTTP this stops no attacker who changes a body to another one of the same CRC; whoever must fear that uses TLS.
 
 use super::exchange::Header;
 use crate::port::Payload;

@@ -9,11 +9,11 @@ use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::profile::ProfileFileCredentialsProvider;
 #[expect(deprecated, reason = "the new names stand in a crate that nothing else here needs")]
 use aws_config::profile::profile_file::{ProfileFileKind, ProfileFiles};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
 use frazil_base::Env;
 use object_store::aws::{AwsAuthorizer, AwsCredential};
 use object_store::client::{CredentialProvider, HttpRequest};
-use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -48,7 +48,14 @@ pub enum CredentialSource {
      store's URL"
 )]
 pub struct NoCredentials {
-    source: Box<dyn Error + Send + Sync>,
+    source: CredentialsError,
+}
+
+impl NoCredentials {
+    /// Whether whoever gives them was only away, so that there may be some later.
+    pub fn is_passing(&self) -> bool {
+        matches!(self.source, CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_))
+    }
 }
 
 /// Fetches credentials when they are needed and keeps them while they are valid.
@@ -89,7 +96,7 @@ impl CredentialCache {
             Ok(credentials) => Ok(held.insert(Held::from(credentials)).credential.clone()),
             Err(error) => match held.as_ref().filter(|held| valid_until(0, held)) {
                 Some(held) => Ok(held.credential.clone()), // the old ones still do
-                None => Err(NoCredentials { source: error.into() }),
+                None => Err(NoCredentials { source: error }),
             },
         }
     }
@@ -131,7 +138,9 @@ async fn provider(source: CredentialSource) -> SharedCredentialsProvider {
             SharedCredentialsProvider::new(file.build())
         }
         // Never signed with.
-        CredentialSource::Anonymous => SharedCredentialsProvider::new(Credentials::new("", "", None, None, "anonymous")),
+        CredentialSource::Anonymous => {
+            SharedCredentialsProvider::new(Credentials::new("", "", None, None, "anonymous"))
+        }
     }
 }
 

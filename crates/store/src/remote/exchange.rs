@@ -33,7 +33,12 @@ pub enum Seen {
     #[default]
     Nothing,
     /// There were no credentials to sign it with: nothing was sent.
-    NoCredentials(String),
+    NoCredentials {
+        /// Why not.
+        cause: String,
+        /// Whether there may be some later.
+        passing: bool,
+    },
     /// No connection came about: nothing was sent.
     NotConnected(String),
     /// No answer came within the time: some or all of it was sent.
@@ -98,31 +103,36 @@ fn note(seen: Seen) {
     let _ = WATCHED.try_with(|watched| *watched.seen.lock() = seen);
 }
 
-/// Makes HTTP clients that are watched and, with a signer, sign.
+/// Makes a watched HTTP client whenever it is asked; its requests are signed elsewhere.
 #[derive(Clone, Debug)]
-pub struct WatchedConnector {
-    /// Signs S3 requests; other providers sign by themselves.
-    pub signer: Option<Arc<Signer>>,
-}
-
-impl WatchedConnector {
-    /// A client of its own, for requests that `object_store` does not make.
-    pub fn client(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        self.connect(options)
-    }
-}
+pub struct WatchedConnector;
 
 impl HttpConnector for WatchedConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let http = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(WatchedService { http, signer: self.signer.clone() }))
+        watched_client(options, None)
     }
+}
+
+/// Gives everybody the same client: making one reads the system's certificates, and connections are shared.
+#[derive(Clone, Debug)]
+pub struct SharedConnector(pub HttpClient);
+
+impl HttpConnector for SharedConnector {
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(self.0.clone())
+    }
+}
+
+/// An HTTP client that is watched and, with a signer, signs S3 requests.
+pub fn watched_client(options: &ClientOptions, signer: Option<Signer>) -> object_store::Result<HttpClient> {
+    let http = ReqwestConnector::default().connect(options)?;
+    Ok(HttpClient::new(WatchedService { http, signer }))
 }
 
 #[derive(Debug)]
 struct WatchedService {
     http: HttpClient,
-    signer: Option<Arc<Signer>>,
+    signer: Option<Signer>,
 }
 
 #[async_trait]
@@ -132,7 +142,7 @@ impl HttpService for WatchedService {
         if let Some(signer) = &self.signer
             && let Err(error) = signer.sign(&mut request).await
         {
-            note(Seen::NoCredentials(causes(&error)));
+            note(Seen::NoCredentials { cause: causes(&error), passing: error.is_passing() });
             return Err(HttpError::new(HttpErrorKind::Unknown, error));
         }
         match self.http.execute(request).await {
@@ -208,7 +218,8 @@ mod tests {
 
     #[test]
     fn elements_of_an_error_document_are_found() {
-        let document = "<?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code><Message>Nope &amp; no</Message></Error>";
+        let document =
+            "<?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code><Message>Nope &amp; no</Message></Error>";
         assert_eq!(element(document, "Code"), "NoSuchBucket");
         assert_eq!(element(document, "Message"), "Nope &amp; no");
         assert_eq!(element(document, "Region"), "");

@@ -31,7 +31,7 @@ impl GcsBucket {
             .with_bucket_name(&name)
             .with_retry(no_retries())
             .with_client_options(client_options(options, plain))
-            .with_http_connector(WatchedConnector { signer: None });
+            .with_http_connector(WatchedConnector);
         let builder = match endpoint {
             Some(endpoint) => builder.with_base_url(&endpoint),
             None => builder,

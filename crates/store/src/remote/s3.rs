@@ -2,7 +2,7 @@
 
 use super::checksum::crc32c_header;
 use super::credentials::{CredentialCache, CredentialSource, Signer};
-use super::exchange::{Header, WatchedConnector, causes};
+use super::exchange::{Header, SharedConnector, causes, watched_client};
 use super::{Bucket, client_options, no_retries};
 use crate::open::Options;
 use crate::port::{Payload, Reason};
@@ -11,11 +11,11 @@ use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::operation::create_bucket::CreateBucketError;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use object_store::ObjectStore;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
 use object_store::list::PaginatedListStore;
 use object_store::path::Path;
-use object_store::ObjectStore;
 use std::fmt;
 use std::sync::Arc;
 
@@ -57,18 +57,18 @@ impl S3Bucket {
     pub fn new(settings: S3Settings, options: &Options) -> object_store::Result<S3Bucket> {
         let credentials = Arc::new(CredentialCache::new(settings.credentials.clone(), options.env.clone()));
         let signer = Signer { credentials: credentials.clone(), region: settings.region.clone() };
-        let connector = WatchedConnector { signer: Some(Arc::new(signer)) };
         let client = client_options(options, settings.base_url().starts_with("http://"));
-        let http = connector.client(&client)?;
+        let http = watched_client(&client, Some(signer))?;
         let objects = AmazonS3Builder::new()
             .with_bucket_name(&settings.bucket)
             .with_region(&settings.region)
             .with_endpoint(settings.object_store_endpoint())
             .with_virtual_hosted_style_request(!settings.path_style)
-            .with_skip_signature(true) // the connector signs
+            .with_credentials(credentials.clone())
+            .with_skip_signature(true) // the HTTP client signs
             .with_retry(no_retries())
             .with_client_options(client)
-            .with_http_connector(connector)
+            .with_http_connector(SharedConnector(http.clone()))
             .build()?;
         Ok(S3Bucket { settings, create_missing: options.create_bucket, objects, http, credentials })
     }

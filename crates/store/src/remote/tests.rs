@@ -97,7 +97,7 @@ async fn a_broken_connection_leaves_the_outcome_unknown() {
 async fn a_refused_connection_is_certain() {
     let (server, folder) = (Server::start(Vec::new()).await, tempfile::tempdir().unwrap());
     let store = store(&server, &folder).await;
-    drop(server);
+    server.stop().await;
     let error = store.put(&key(), content()).await.expect_err("nobody listens");
     assert!(matches!(error, StoreError::NotDone { reason: Reason::Unavailable, .. }), "{error:?}");
     assert!(error.to_string().contains("refused"), "{error}");
@@ -139,10 +139,8 @@ async fn a_missing_bucket_is_made_and_the_request_repeated() {
 
 #[tokio::test]
 async fn a_bucket_that_may_not_be_made_is_named() {
-    let answers = vec![
-        Says::status(404, &error_document("NoSuchBucket")),
-        Says::status(403, &error_document("AccessDenied")),
-    ];
+    let answers =
+        vec![Says::status(404, &error_document("NoSuchBucket")), Says::status(403, &error_document("AccessDenied"))];
     let (result, _) = put_against(answers).await;
     let error = result.expect_err("there is no bucket");
     assert!(matches!(error, StoreError::NotDone { reason: Reason::Denied, .. }), "{error:?}");

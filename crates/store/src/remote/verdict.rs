@@ -57,7 +57,8 @@ pub fn judge(operation: Operation, seen: &Seen, error: &object_store::Error) -> 
     };
     match seen {
         Seen::Nothing => failed(true, reason_without_request(error), &causes(error)),
-        Seen::NoCredentials(cause) => failed(true, Reason::Denied, cause),
+        Seen::NoCredentials { cause, passing: false } => failed(true, Reason::Denied, cause),
+        Seen::NoCredentials { cause, passing: true } => failed(true, Reason::Unavailable, cause),
         Seen::NotConnected(cause) => failed(true, Reason::Unavailable, cause),
         Seen::TimedOut(cause) | Seen::Torn(cause) => failed(false, Reason::Unavailable, cause),
         Seen::Answered(answered) if (200..300).contains(&answered.status) => match operation.is_write() {
@@ -113,7 +114,9 @@ fn reason(operation: Operation, answered: &Answered) -> Reason {
         "QuotaExceeded" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" => return Reason::Full,
         "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => return Reason::Denied,
         // The body did not arrive whole, or not as it was sent.
-        "RequestTimeout" | "IncompleteBody" | "BadDigest" | "XAmzContentChecksumMismatch" => return Reason::Unavailable,
+        "RequestTimeout" | "IncompleteBody" | "BadDigest" | "XAmzContentChecksumMismatch" => {
+            return Reason::Unavailable;
+        }
         "InvalidBucketState" => return Reason::Invalid,
         _ => {}
     }

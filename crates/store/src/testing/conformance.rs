@@ -126,7 +126,8 @@ async fn deletes_may_be_repeated(store: &dyn ObjectStorage) {
 
 async fn a_large_payload_of_many_slices_arrives_whole(store: &dyn ObjectStorage) {
     const BYTES: usize = 32 << 20;
-    let whole = Bytes::from((0..BYTES).map(|position| (position.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>());
+    let whole =
+        Bytes::from((0..BYTES).map(|position| (position.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>());
     let (mut slices, mut rest, mut length) = (vec![Bytes::new()], whole.clone(), 1);
     while !rest.is_empty() {
         slices.push(rest.split_to(length.min(rest.len())));
@@ -168,7 +169,10 @@ async fn keys_are_listed_in_the_order_of_their_bytes(store: &dyn ObjectStorage) 
     for (position, name) in all.iter().enumerate() {
         let after = Key::new(name.clone());
         assert_eq!(keys(store, "order/", Some(&after), 100).await, all[position + 1..], "after {name}");
-        assert_eq!(keys(store, "order/", Some(&after), 2).await, all[position + 1..].iter().take(2).cloned().collect::<Vec<_>>());
+        assert_eq!(
+            keys(store, "order/", Some(&after), 2).await,
+            all[position + 1..].iter().take(2).cloned().collect::<Vec<_>>()
+        );
     }
     assert_eq!(keys(store, "order/", Some(&Key::new("order/a.z")), 3).await, all[2..5], "after what is not there");
     assert_eq!(keys(store, "order/a/", Some(&Key::new("a")), 9).await, all[2..5], "after what is before the prefix");

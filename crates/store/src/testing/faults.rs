@@ -239,9 +239,8 @@ impl FaultControls {
     }
 
     async fn pass_gates(&self, operation: Operation, key: &str, point: Point) {
-        let matches = |gate: &&Arc<GateState>| {
-            gate.operation == operation && gate.point == point && key.contains(&gate.key_part)
-        };
+        let matches =
+            |gate: &&Arc<GateState>| gate.operation == operation && gate.point == point && key.contains(&gate.key_part);
         let gates: Vec<Arc<GateState>> = {
             let mut state = self.state.lock();
             state.gates.retain(|gate| !*gate.open.borrow());
@@ -329,7 +328,9 @@ impl Faults {
             return self.interrupted(write).await;
         }
         let result = match fault {
-            Some(Fault::Refused(reason)) => Err(StoreError::not_done(operation, &key, reason, "refused (made to fail)")),
+            Some(Fault::Refused(reason)) => {
+                Err(StoreError::not_done(operation, &key, reason, "refused (made to fail)"))
+            }
             Some(Fault::Torn) => unknown("the connection broke (made to fail)"),
             Some(Fault::Late(by)) => {
                 self.perform_later(write.detached(), by);

@@ -104,7 +104,8 @@ impl Catalogue {
         Ok(chunk.place(seq).map(|place| (chunk, place)))
     }
 
-    fn open(&self, seq: Seq) -> io::Result<Option<Arc<OpenChunk>>> {
+    /// The chunk in which entry `seq` would stand.
+    pub(crate) fn open(&self, seq: Seq) -> io::Result<Option<Arc<OpenChunk>>> {
         let (first, next_first) = {
             let mut shelf = self.shelf.lock();
             let Some((first, open)) = shelf.chunks.range(..=seq).next_back() else { return Ok(None) };

@@ -145,7 +145,7 @@ mod tests {
     fn yesterdays_chunk_header_is_read_today() {
         let header = ChunkHeader { first: Seq(7), nonce: 0x0807_0605_0403_0201 };
         let block = header.encode();
-        assert_eq!(hex(&block[..32]), "46525a430100000007000000000000000102030405060708GOLDEN1");
+        assert_eq!(hex(&block[..32]), "46525a430100000007000000000000000102030405060708d2ce2c5fd62c909e");
         assert!(block[32..].iter().all(|byte| *byte == 0));
         assert_eq!(ChunkHeader::parse(&block), Some(header));
     }
@@ -153,7 +153,10 @@ mod tests {
     #[test]
     fn yesterdays_entry_header_is_read_today() {
         let bytes = entry().encode();
-        assert_eq!(hex(&bytes), "GOLDEN2");
+        assert_eq!(hex(&bytes), concat!(
+                "46525a4501000100020100000000000018171615141312110010000000000000010100000000000003000000000000000500000000000000",
+                "ebfac13fbbcae50557425206708577332f3649071ac71876"
+            ));
         assert_eq!(EntryHeader::parse(&bytes), Some(entry()));
         assert_eq!(entry().end(), 3 * 4096);
     }

@@ -3,7 +3,7 @@
 use super::bucket::{Bucket, read_error};
 use super::envelope::Envelope;
 use crate::engine::checksum;
-use crate::engine::recent::{Recent, up_to};
+use crate::engine::recent::Recent;
 use crate::port::{LiveBodies, ReadError};
 use bytes::Bytes;
 use frazil_base::Seq;

@@ -19,7 +19,8 @@ pub enum Answer {
 
 impl Answer {
     pub fn status(status: u16, body: &str) -> Answer {
-        let head = format!("HTTP/1.1 {status} Said\r\nConnection: close\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+        let head =
+            format!("HTTP/1.1 {status} Said\r\nConnection: close\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
         Answer::Bytes { head, body: body.to_owned() }
     }
 
@@ -61,6 +62,12 @@ impl Server {
         Server { port, requests, task }
     }
 
+    /// Stops listening, for certain.
+    pub async fn stop(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await; // ends with "cancelled"
+    }
+
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -77,7 +84,8 @@ impl Drop for Server {
 }
 
 async fn reply(stream: &mut TcpStream, head: &str, body: &str) {
-    let length = if head.contains("Content-Length") { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let length =
+        if head.contains("Content-Length") { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     stream.write_all(format!("{head}{length}\r\n{body}").as_bytes()).await.unwrap();
 }
 
@@ -97,6 +105,7 @@ async fn read_request(stream: &mut TcpStream) -> String {
 
 fn is_whole(text: &str) -> bool {
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+    let length =
+        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
     body.len() >= length.map_or(0, |length| length.parse().unwrap())
 }

@@ -26,7 +26,8 @@ fn a_failed_put_is_certain_only_where_that_is_certain() {
     let cause = || "cause".to_owned();
     for (seen, certain, reason) in [
         (Seen::NotConnected(cause()), true, Unavailable),
-        (Seen::NoCredentials(cause()), true, Denied),
+        (Seen::NoCredentials { cause: cause(), passing: false }, true, Denied),
+        (Seen::NoCredentials { cause: cause(), passing: true }, true, Unavailable),
         (Seen::TimedOut(cause()), false, Unavailable),
         (Seen::Torn(cause()), false, Unavailable),
         (answered(500, "InternalError"), false, Unavailable),

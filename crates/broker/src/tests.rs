@@ -1,0 +1,11 @@
+//! The broker from outside: requests over TCP against brokers in this process.
+
+mod cluster;
+mod configs;
+mod connections;
+mod fetching;
+mod hostile;
+mod metadata;
+mod producing;
+mod topics;
+mod world;
