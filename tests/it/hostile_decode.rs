@@ -13,9 +13,6 @@ use frazil_wire::frame;
 use frazil_wire::produce::ProduceRequest;
 use kafka_protocol::messages::{ApiKey, RequestKind};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Positions of a body at which a count is put.
 const POSITIONS: usize = 40;
 

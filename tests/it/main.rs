@@ -1,4 +1,11 @@
-//! it
+//! Tests of the whole. One program, because each that links all crates costs seconds to build.
 
+mod clients;
 mod hostile_decode;
+mod simulation;
 mod store_minio;
+mod walls;
+
+/// As in the binary `frazil`: decoding hostile counts must be tried under the allocator that the broker has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -9,6 +9,7 @@ pub mod command;
 pub mod frazil;
 pub mod kafka;
 pub mod minio;
+pub mod simulation;
 pub mod tools;
 
 pub use command::{Finished, run, run_with_input};

@@ -10,10 +10,12 @@ pub mod clock;
 pub mod entropy;
 pub mod ids;
 pub mod limits;
+pub mod signal;
 
 pub use buffer::{AlignedBuffer, BufferPool};
 pub use clock::{Clock, SystemClock};
 pub use entropy::{Entropy, SystemEntropy};
+pub use signal::Signal;
 pub use ids::{BrokerId, Epoch, ObjectId, Seq, TopicId, TopicPartition};
 
 use std::sync::Arc;

@@ -15,6 +15,7 @@ pub(crate) mod metadata;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 
+use crate::budget::Held;
 use crate::node::Node;
 use crate::stopping::Stopping;
 use bytes::Bytes;
@@ -46,6 +47,8 @@ pub(crate) struct Answer {
     pub error: Option<ResponseError>,
     /// Whether the connection closes instead.
     pub closes: bool,
+    /// What it has taken from the budget of fetched bytes, until it is written.
+    pub held: Option<Held>,
 }
 
 /// A request without an answer: the connection closes.
@@ -100,7 +103,7 @@ impl Request {
 impl Answer {
     /// An answer whose first error has this Kafka code.
     pub fn new(slices: Vec<Bytes>, error_code: i16) -> Answer {
-        Answer { slices, error: ResponseError::try_from_code(error_code), closes: false }
+        Answer { slices, error: ResponseError::try_from_code(error_code), closes: false, held: None }
     }
 }
 

@@ -185,9 +185,9 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// Whether nothing is stored that a topic setting could take instead of its default.
-    fn topics_have_defaults(&self) -> bool {
-        [self.topic, self.broker, self.cluster, Some(self.fixed)].iter().all(|values| values.is_none_or(Values::is_empty))
+    /// Whether nothing was set while brokers run, so that the operator's values and the defaults are in force.
+    fn nothing_is_dynamic(&self) -> bool {
+        [self.topic, self.broker, self.cluster].iter().all(|values| values.is_none_or(Values::is_empty))
     }
 }
 
@@ -239,9 +239,9 @@ impl TopicRules {
         }
     }
 
-    /// The rules of a topic, or `defaults` (made from nothing) when nothing is stored that could change them.
-    pub fn of_or(layers: Layers<'_>, defaults: &TopicRules) -> TopicRules {
-        if layers.topics_have_defaults() { defaults.clone() } else { TopicRules::of(layers) }
+    /// The rules of a topic. `undisturbed` are those of a topic for which nothing was set while brokers run: most topics.
+    pub fn of_or(layers: Layers<'_>, undisturbed: &TopicRules) -> TopicRules {
+        if layers.nothing_is_dynamic() { undisturbed.clone() } else { TopicRules::of(layers) }
     }
 }
 

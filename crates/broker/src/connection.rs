@@ -14,12 +14,13 @@ mod read;
 mod write;
 
 use crate::api::{self, Answer, Refused};
+use crate::budget::Held;
 use crate::node::Node;
 use crate::stopping::Stopping;
+use bytes::Bytes;
 use futures::future::{BoxFuture, Either, FutureExt};
 use read::{Frame, FrameReadError, FrameReader, ReadLimits};
 use std::collections::VecDeque;
-use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,13 +28,14 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::net::tcp::WriteHalf;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use write::write_slices;
 
 /// A request's answer on its way to the writer.
 struct Queued {
     api_key: i16,
     started: Duration,
     answer: Either<BoxFuture<'static, Answer>, std::future::Ready<Answer>>,
-    /// The request's place in the pipeline, free again once the answer is written.
+    /// The request's places in the pipeline, free again once the answer is written.
     place: OwnedSemaphorePermit,
 }
 
@@ -85,7 +87,7 @@ async fn run(node: &Arc<Node>, stream: &mut TcpStream, stopping: Stopping) -> Re
         stall_timeout: node.settings.stall_timeout,
     };
     let (queue, queued) = mpsc::channel(node.settings.pipeline_depth);
-    let frames = FrameReader::new(read_half, &node.budget, limits);
+    let frames = FrameReader::new(read_half, &node.requests, limits);
     let mut reader = pin!(read_requests(node, frames, queue, stopping));
     let mut writer = pin!(write_answers(node, write_half, queued));
     tokio::select! {
@@ -102,7 +104,7 @@ async fn run(node: &Arc<Node>, stream: &mut TcpStream, stopping: Stopping) -> Re
 async fn read_requests(
     node: &Arc<Node>,
     mut frames: FrameReader<'_>,
-    queue: mpsc::Sender<Queued>,
+    queue: mpsc::Sender<Box<Queued>>,
     mut stopping: Stopping,
 ) -> Result<(), ConnectionError> {
     let places = Arc::new(Semaphore::new(node.settings.pipeline_depth));
@@ -114,7 +116,7 @@ async fn read_requests(
         };
         let Some(frame) = next else { return Ok(()) };
         let Some(queued) = handle(node, frame, &mut frames, &places, &stopping).await? else { return Ok(()) };
-        if queue.send(queued).await.is_err() {
+        if queue.send(Box::new(queued)).await.is_err() {
             return Ok(());
         }
     }
@@ -147,55 +149,62 @@ async fn handle(
         Either::Right(std::future::ready(api::handle(node, request, stopping.clone()).boxed().await?))
     };
     drop(frame.held);
-    Ok(Some(Queued { api_key, started, answer, place: place }))
+    Ok(Some(Queued { api_key, started, answer, place }))
 }
 
-/// Writes answers in the order of the requests, until the reader has ended and all are written.
+/// Writes answers in the order of the requests, until the reader has ended and all are written. Answers that are ready
+/// at the same time leave together.
 async fn write_answers(
     node: &Node,
-    mut stream: WriteHalf<'_>,
-    mut queue: mpsc::Receiver<Queued>,
+    stream: WriteHalf<'_>,
+    mut queue: mpsc::Receiver<Box<Queued>>,
 ) -> Result<(), ConnectionError> {
-    while let Some(mut queued) = queue.recv().await {
-        let mut slices = VecDeque::new();
-        let mut places = Vec::new();
-        // Answers that are ready now leave together.
-        loop {
-            let answer = match poll_now(&mut queued.answer) {
-                Some(answer) => answer,
-                None if slices.is_empty() => queued.answer.await,
-                None => {
-                    write(node, &mut stream, std::mem::take(&mut slices)).await?;
-                    places.clear();
-                    queued.answer.await
-                }
-            };
-            let duration = node.log.env().clock.since_boot().saturating_sub(queued.started);
-            node.metrics.answered(frazil_wire::api::name(queued.api_key), answer.error, duration);
-            if answer.closes {
-                write(node, &mut stream, slices).await?;
-                return Err(ConnectionError::UnacknowledgedProduce);
+    let mut outgoing = Outgoing { stream, stall_timeout: node.settings.stall_timeout, slices: VecDeque::new(), places: Vec::new(), held: Vec::new() };
+    loop {
+        let next = match queue.try_recv() {
+            Ok(next) => Some(next),
+            Err(_) => {
+                outgoing.flush().await?;
+                queue.recv().await
             }
-            slices.extend(answer.slices);
-            places.push(queued.place);
-            queued = match queue.try_recv() {
-                Ok(next) => next,
-                Err(_) => break,
-            };
+        };
+        let Some(mut queued) = next else { return Ok(()) };
+        let answer = match (&mut queued.answer).now_or_never() {
+            Some(answer) => answer,
+            None => {
+                outgoing.flush().await?;
+                queued.answer.await
+            }
+        };
+        let duration = node.log.env().clock.since_boot().saturating_sub(queued.started);
+        node.metrics.answered(frazil_wire::api::name(queued.api_key), answer.error, duration);
+        if answer.closes {
+            outgoing.flush().await?;
+            return Err(ConnectionError::UnacknowledgedProduce);
         }
-        write(node, &mut stream, slices).await?;
+        outgoing.slices.extend(answer.slices);
+        outgoing.held.extend(answer.held);
+        outgoing.places.push(queued.place);
     }
-    Ok(())
 }
 
-fn poll_now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
-    future.now_or_never()
+/// Answers that wait to be written, and their requests' places in the pipeline.
+struct Outgoing<'a> {
+    stream: WriteHalf<'a>,
+    stall_timeout: Duration,
+    slices: VecDeque<Bytes>,
+    places: Vec<OwnedSemaphorePermit>,
+    held: Vec<Held>,
 }
 
-async fn write(
-    node: &Node,
-    stream: &mut WriteHalf<'_>,
-    slices: VecDeque<bytes::Bytes>,
-) -> Result<(), ConnectionError> {
-    write::write_slices(stream, slices, node.settings.stall_timeout).await.map_err(ConnectionError::Write)
+impl Outgoing<'_> {
+    async fn flush(&mut self) -> Result<(), ConnectionError> {
+        if !self.slices.is_empty() {
+            let slices = std::mem::take(&mut self.slices);
+            write_slices(&mut self.stream, slices, self.stall_timeout).await.map_err(ConnectionError::Write)?;
+        }
+        self.held.clear();
+        self.places.clear();
+        Ok(())
+    }
 }

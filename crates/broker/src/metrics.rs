@@ -31,6 +31,7 @@ pub(crate) struct Metrics {
     pub connections_failed: Counter,
     pub panics: Counter,
     pub request_bytes_in_flight: Gauge,
+    pub fetched_bytes_in_flight: Gauge,
     pub back_pressure_waits: Counter,
 }
 
@@ -45,6 +46,7 @@ impl Default for Metrics {
             connections_failed: Counter::default(),
             panics: Counter::default(),
             request_bytes_in_flight: Gauge::default(),
+            fetched_bytes_in_flight: Gauge::default(),
             back_pressure_waits: Counter::default(),
         }
     }
@@ -91,8 +93,13 @@ impl Metrics {
             metrics.request_bytes_in_flight.clone(),
         );
         registry.register(
+            "frazil_fetched_bytes_in_flight",
+            "Bytes of records in memory that consumers have not read yet",
+            metrics.fetched_bytes_in_flight.clone(),
+        );
+        registry.register(
             "frazil_back_pressure_waits",
-            "Times a connection waited before it read on, because too many bytes of requests were in memory",
+            "Times a connection waited because too many bytes of requests or of fetched records were in memory",
             metrics.back_pressure_waits.clone(),
         );
         metrics

@@ -16,18 +16,25 @@ pub(crate) struct Node {
     pub settings: BrokerSettings,
     /// Broker settings that the operator fixed, under Kafka's names.
     pub fixed: Values,
-    pub default_rules: TopicRules,
+    /// What topics ask of batches for which nothing was set while brokers run.
+    default_rules: TopicRules,
     pub metrics: Metrics,
-    pub budget: Budget,
+    /// Bytes of requests.
+    pub requests: Budget,
+    /// Bytes of records on their way to consumers.
+    pub fetched: Budget,
 }
 
 impl Node {
     pub fn new(log: Log, id: BrokerId, settings: BrokerSettings, metrics: Metrics) -> Node {
         let fixed = fixed_values(id, &settings);
-        let nothing = Values::new();
-        let default_rules = TopicRules::of(Layers { topic: None, broker: None, cluster: None, fixed: &nothing });
-        let budget = Budget::new(settings.request_bytes_in_flight, metrics.clone());
-        Node { log, id, settings, fixed, default_rules, metrics, budget }
+        let default_rules = TopicRules::of(Layers { topic: None, broker: None, cluster: None, fixed: &fixed });
+        let waits = &metrics.back_pressure_waits;
+        let in_flight = metrics.request_bytes_in_flight.clone();
+        let requests = Budget::new(settings.request_bytes_in_flight, in_flight, waits.clone());
+        let in_flight = metrics.fetched_bytes_in_flight.clone();
+        let fetched = Budget::new(settings.fetched_bytes_in_flight, in_flight, waits.clone());
+        Node { log, id, settings, fixed, default_rules, metrics, requests, fetched }
     }
 
     /// Where the values of broker settings come from.
@@ -72,6 +79,9 @@ fn fixed_values(id: BrokerId, settings: &BrokerSettings) -> Values {
     derive("message.max.bytes", text(own.message_max_bytes), text(kafka.message_max_bytes));
     derive("socket.request.max.bytes", text(own.frame_bytes_max), text(kafka.frame_bytes_max));
     derive("fetch.max.bytes", text(own.fetch_bytes_max), text(kafka.fetch_bytes_max));
+    derive("max.connections", text(own.connections_max), text(i32::MAX as usize));
+    derive("connections.max.idle.ms", own.idle_timeout.as_millis().to_string(), kafka.idle_timeout.as_millis().to_string());
+    derive("queued.max.request.bytes", text(own.request_bytes_in_flight), String::new());
     derive("broker.id", id.to_string(), String::new());
     derive("node.id", id.to_string(), String::new());
     values

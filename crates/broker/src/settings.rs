@@ -27,6 +27,9 @@ pub struct BrokerSettings {
     /// Bytes of requests held in memory over all connections (`queued.max.request.bytes`). Larger: more memory;
     /// smaller: connections wait for each other sooner.
     pub request_bytes_in_flight: usize,
+    /// Bytes of fetched records held for consumers that have not read them yet, over all connections. Larger: more memory;
+    /// smaller: fetches wait for slow consumers sooner.
+    pub fetched_bytes_in_flight: usize,
     /// Produce requests of one connection on their way at a time. Larger: more memory per connection.
     pub pipeline_depth: usize,
     /// A connection without any request for this long is closed (`connections.max.idle.ms`).
@@ -50,6 +53,7 @@ impl Default for BrokerSettings {
             fetch_bytes_max: 55 << 20,
             connections_max: 10_000,
             request_bytes_in_flight: 128 << 20,
+            fetched_bytes_in_flight: 128 << 20,
             pipeline_depth: 64,
             idle_timeout: Duration::from_secs(600),
             stall_timeout: Duration::from_secs(30),

@@ -24,9 +24,13 @@ pub(crate) fn collision<'a>(state: &'a State, name: &str) -> Option<&'a str> {
     if !name.contains(['.', '_']) {
         return None;
     }
-    let folded = |name: &str| name.replace('.', "_");
     let wanted = folded(name);
     state.topics().map(|topic| topic.name.as_str()).find(|other| *other != name && folded(other) == wanted)
+}
+
+/// The name as Kafka's metrics see it: `.` and `_` are the same.
+pub(crate) fn folded(name: &str) -> String {
+    name.replace('.', "_")
 }
 
 #[cfg(test)]

@@ -96,6 +96,8 @@ impl ClientError {
     pub fn is_transient(&self) -> bool {
         match self {
             ClientError::Connection { .. } | ClientError::Timeout { .. } => true,
+            // Kafka calls this one retriable, for topics that are just being made; a person has mistyped a name.
+            ClientError::Refused { error: ResponseError::UnknownTopicOrPartition, .. } => false,
             ClientError::Refused { error, .. } => error.is_retriable(),
             ClientError::Unreachable { .. }
             | ClientError::Advertised { .. }

@@ -15,6 +15,7 @@ mod logging;
 pub mod output;
 pub mod server;
 pub mod settings;
+pub mod storage;
 pub mod time;
 
 use args::{CommandLine, Verb};

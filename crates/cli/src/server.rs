@@ -23,6 +23,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 
+pub use cluster_id::CLUSTER_ID_KEY;
 pub use listen::{ListenError, advertised_address};
 
 /// A drain that takes longer is given up, and says so. Orchestrators kill after 30 s by default.

@@ -384,3 +384,9 @@ pub fn directory_url(path: &str) -> Result<StoreUrl, String> {
     let absolute = std::path::absolute(path).map_err(|error| format!("not a path: {error}"))?;
     Url::from_file_path(absolute).map(StoreUrl).map_err(|()| "not an absolute path".to_string())
 }
+
+/// Where data lives, without reading any other setting.
+pub fn store_url_of(resolved: &Resolved) -> Result<StoreUrl, ConfigErrors> {
+    let mut reader = Reader { resolved, errors: Vec::new() };
+    reader.store().ok_or(ConfigErrors(reader.errors))
+}

@@ -3,16 +3,16 @@
 //! The moment a commit is applied, readers know its extents; the buffer with the bytes is still being patched with the
 //! offsets. A reader that comes in between waits for the buffer here instead of reading what was just written.
 
+use frazil_base::Signal;
 use frazil_meta::state::BodyId;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// Bodies on their way into the cache.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
-    expected: Mutex<BTreeMap<BodyId, watch::Receiver<()>>>,
+    expected: Mutex<BTreeMap<BodyId, Arc<Signal<bool>>>>,
 }
 
 /// A promise to publish a body; dropping it, after publishing or instead, lets the waiting readers go on.
@@ -20,22 +20,20 @@ pub(crate) struct Arrivals {
 pub(crate) struct Arrival {
     arrivals: Arc<Arrivals>,
     body: BodyId,
-    _open: watch::Sender<()>,
+    settled: Arc<Signal<bool>>,
 }
 
 impl Arrivals {
     pub(crate) fn expect(self: &Arc<Self>, body: BodyId) -> Arrival {
-        let (sender, receiver) = watch::channel(());
-        self.expected.lock().insert(body, receiver);
-        Arrival { arrivals: self.clone(), body, _open: sender }
+        let settled = Arc::new(Signal::new(false));
+        self.expected.lock().insert(body, settled.clone());
+        Arrival { arrivals: self.clone(), body, settled }
     }
 
     /// Waits until the body has arrived, if it is on its way. Returns whether it was.
     pub(crate) async fn settled(&self, body: BodyId) -> bool {
-        let Some(mut receiver) = self.expected.lock().get(&body).cloned() else { return false };
-        // The channel never carries a value: it closes when the promise is dropped.
-        while receiver.changed().await.is_ok() {}
-        true
+        let Some(settled) = self.expected.lock().get(&body).cloned() else { return false };
+        settled.wait_for(|settled| *settled).await
     }
 }
 
@@ -48,5 +46,6 @@ impl Arrival {
 impl Drop for Arrival {
     fn drop(&mut self) {
         self.arrivals.expected.lock().remove(&self.body);
+        self.settled.set(true);
     }
 }

@@ -20,7 +20,9 @@ use tokio::time::Instant;
 /// Longer waits are cut to this.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 /// Extents that one fetch takes of one partition; beyond it, a further fetch.
-const EXTENTS_MAX: usize = 4096;
+const EXTENTS_MAX: usize = 1024;
+/// Extents that are read ahead for one fetch, however small they are.
+const EXTENTS_AHEAD_MAX: usize = 512;
 
 /// What a client asks for.
 #[derive(Clone, Debug)]
@@ -212,23 +214,22 @@ impl Fetcher {
     /// Readers whose bytes had to be loaded will want the next ones soon.
     fn read_ahead(&self, behind: &[(TopicPartition, i64)]) {
         let Some(share) = self.read_ahead_bytes.checked_div(behind.len()) else { return };
+        let count = EXTENTS_AHEAD_MAX.div_ceil(behind.len());
         let mut extents = Vec::new();
-        {
-            let state = self.replica.state();
-            for (partition, offset) in behind {
-                let Some(partition) = state.partition(*partition) else { continue };
-                let mut rest = share as u64;
-                for extent in partition.extents_from(*offset) {
-                    extents.push(*extent);
-                    rest = rest.saturating_sub(u64::from(extent.bytes));
-                    if rest == 0 {
-                        break;
-                    }
-                }
+        for (partition, offset) in behind {
+            if let Some(partition) = self.replica.state().partition(*partition) {
+                extents.extend(partition.extents_from(*offset).take(count).scan(share as u64, within).copied());
             }
         }
         self.reader.prefetch(&extents);
     }
+}
+
+/// Lets extents pass until their bytes exceed what is left.
+fn within<'a>(rest: &mut u64, extent: &'a Extent) -> Option<&'a Extent> {
+    let passes = *rest > 0;
+    *rest = rest.saturating_sub(u64::from(extent.bytes));
+    passes.then_some(extent)
 }
 
 fn view_rest(view: &crate::cache::View, start: usize) -> usize {

@@ -31,7 +31,7 @@ use crate::writer::{Hangar, Writer};
 use frazil_base::{Env, Epoch, Seq, TopicPartition};
 use frazil_meta::CommitLog;
 use frazil_meta::record::Command;
-use frazil_meta::state::{Outcome, State};
+use frazil_meta::state::{Mutation, Outcome, State};
 use frazil_store::ObjectStorage;
 use futures::FutureExt;
 use prometheus_client::registry::Registry;
@@ -41,6 +41,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
@@ -80,8 +81,25 @@ impl Log {
         registry: &mut Registry,
     ) -> Result<Log, OpenError> {
         let health = HealthCell::new();
-        let opened = open::open(engine.as_ref(), store.as_ref(), &env, &identity, health.clone()).await?;
+        let opened = open::open(engine.as_ref(), store.as_ref(), &env, &identity, None, health.clone()).await?;
+        // Only now: whoever tries again registers no metric twice.
         let metrics = Arc::new(Metrics::register(registry));
+        Ok(Parts { engine, store, env, health, metrics, options }.start(opened))
+    }
+
+    /// Opens the data path on a state that breaks a rule on purpose, to prove that a checker notices.
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn open_with_broken_rule(
+        engine: Arc<dyn CommitLog>,
+        store: Arc<dyn ObjectStorage>,
+        env: Env,
+        identity: BrokerIdentity,
+        options: LogOptions,
+        rule: Mutation,
+    ) -> Result<Log, OpenError> {
+        let health = HealthCell::new();
+        let opened = open::open(engine.as_ref(), store.as_ref(), &env, &identity, Some(rule), health.clone()).await?;
+        let metrics = Arc::new(Metrics::register(&mut Registry::default()));
         Ok(Parts { engine, store, env, health, metrics, options }.start(opened))
     }
 
@@ -157,21 +175,37 @@ impl Log {
     }
 
     /// Leaves in order: refuses new batches, settles and answers the earlier ones, writes a snapshot if anything
-    /// changed, closes the registration and the engine. Idempotent.
+    /// changed, closes the registration and the engine. A step that an outage holds up is given up after a while, and
+    /// what depended on it is left to the next start. Idempotent.
     pub async fn close(&self) {
-        self.0.writer.drain().await;
+        patiently("settling what is in flight", self.0.writer.drain()).await;
+        patiently("the last snapshot", self.finish_maintenance()).await;
+        if self.0.health.fenced().is_none() {
+            patiently("closing the registration", self.close_registration()).await;
+        }
+        patiently("closing the engine", self.0.engine.close()).await;
+    }
+
+    async fn finish_maintenance(&self) {
         let (done, finished) = oneshot::channel();
         if self.0.finish.send(done).await.is_ok() {
             // An error means that the task is gone already.
             let _ = finished.await;
         }
-        if self.0.health.fenced().is_none() {
-            let closed = self.propose(Command::CloseBroker { epoch: self.epoch() }).await;
-            if let Err(error) = closed {
-                tracing::warn!(%error, "the registration stays open; the next start closes it");
-            }
+    }
+
+    async fn close_registration(&self) {
+        if let Err(error) = self.propose(Command::CloseBroker { epoch: self.epoch() }).await {
+            tracing::warn!(%error, "the registration stays open; the next start closes it");
         }
-        self.0.engine.close().await;
+    }
+}
+
+/// Waits for one step of `close`, but not for ever.
+async fn patiently(step: &'static str, work: impl Future<Output = ()>) {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    if tokio::time::timeout(PATIENCE, work).await.is_err() {
+        tracing::warn!(step, "given up after {PATIENCE:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use crate::snapshot::{self, Snapshot};
 use bytes::Bytes;
 use frazil_base::{Env, Epoch, Seq};
 use frazil_meta::record::{Command, Record, RegisterBroker};
-use frazil_meta::state::{Outcome, State};
+use frazil_meta::state::{Mutation, Outcome, State};
 use frazil_meta::{AppendError, CommitLog, Entry, ReadError};
 use frazil_store::{ObjectStorage, StoreError};
 use std::sync::Arc;
@@ -49,10 +49,12 @@ pub(crate) async fn open(
     store: &dyn ObjectStorage,
     env: &Env,
     identity: &BrokerIdentity,
+    broken_rule: Option<Mutation>,
     health: HealthCell,
 ) -> Result<Opened, OpenError> {
     let snapshots = snapshot::list(store).await.map_err(OpenError::Snapshots)?;
     let state = snapshot::newest_state(store, &snapshots).await.map_err(OpenError::Snapshots)?;
+    let state = with_broken_rule(state, broken_rule);
     let mut replay = Replay { state, volume: TailVolume::default() };
     replay.read_tail(engine).await?;
     let register = RegisterBroker {
@@ -66,6 +68,20 @@ pub(crate) async fn open(
     let epoch = replay.register(engine, env, register).await?;
     tracing::info!(broker = %identity.id, %epoch, records = replay.volume.records, "registered in the metadata log");
     Ok(Opened { replica: Replica::new(replay.state, epoch, health, replay.volume), snapshots })
+}
+
+/// For tests of checkers: from here on the state breaks a rule.
+#[cfg(any(test, feature = "testing"))]
+fn with_broken_rule(mut state: State, broken_rule: Option<Mutation>) -> State {
+    if let Some(rule) = broken_rule {
+        state.mutate(rule);
+    }
+    state
+}
+
+#[cfg(not(any(test, feature = "testing")))]
+fn with_broken_rule(state: State, _broken_rule: Option<Mutation>) -> State {
+    state
 }
 
 struct Replay {

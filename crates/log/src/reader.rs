@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::replica::Replica;
 use crate::segment::LEADER_EPOCH;
 use bytes::Bytes;
+use frazil_base::Signal;
 use frazil_meta::CommitLog;
 use frazil_meta::state::{BodyId, Extent};
 use frazil_store::ObjectStorage;
@@ -18,12 +19,12 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 /// Extents of one body that are no further apart are read together.
 const GAP_BYTES: u32 = 64 << 10;
-/// Reads under way at once.
-const LOADS_MAX: usize = 16;
+/// Bytes of reads under way at once; a larger read goes alone.
+const LOAD_BYTES_MAX: u32 = 32 << 20;
 
 type Loaded = Result<Arc<Block>, FetchError>;
 type Place = (BodyId, u32);
@@ -36,7 +37,7 @@ pub(crate) struct Reader {
     replica: Arc<Replica>,
     cache: Arc<Cache>,
     metrics: Arc<Metrics>,
-    flights: Mutex<BTreeMap<Place, watch::Receiver<Option<Loaded>>>>,
+    flights: Mutex<BTreeMap<Place, Arc<Load>>>,
     loads: Semaphore,
 }
 
@@ -58,10 +59,24 @@ pub(crate) enum Source {
     Store,
 }
 
+/// A load under way; shows its result in the end.
+type Load = Signal<Option<Loaded>>;
+
 /// An extent to load, and everybody who will want to know.
 struct Order {
     extent: Extent,
-    result: watch::Sender<Option<Loaded>>,
+    result: Arc<Load>,
+}
+
+impl Drop for Order {
+    /// Whoever waits learns that the broker stops, should the task go away with its orders unfilled.
+    fn drop(&mut self) {
+        self.result.update(|result| {
+            let is_unfilled = result.is_none();
+            result.get_or_insert_with(|| Err(FetchError::Storage { cause: "the broker is stopping".into() }));
+            is_unfilled
+        });
+    }
 }
 
 impl Reader {
@@ -73,7 +88,7 @@ impl Reader {
         metrics: Arc<Metrics>,
     ) -> Reader {
         let flights = Mutex::new(BTreeMap::new());
-        Reader { engine, store, replica, cache, metrics, flights, loads: Semaphore::new(LOADS_MAX) }
+        Reader { engine, store, replica, cache, metrics, flights, loads: Semaphore::new(LOAD_BYTES_MAX as usize) }
     }
 
     /// The extents' bytes, each by itself: one that cannot be read does not spoil the others.
@@ -118,15 +133,15 @@ impl Reader {
     }
 
     /// Joins the loads under way for these extents, or starts them. One receiver per extent.
-    fn load(self: &Arc<Self>, extents: &[Extent]) -> Vec<watch::Receiver<Option<Loaded>>> {
+    fn load(self: &Arc<Self>, extents: &[Extent]) -> Vec<Arc<Load>> {
         let mut orders = Vec::new();
         let mut receivers = Vec::with_capacity(extents.len());
         let mut flights = self.flights.lock();
         for extent in extents {
             let receiver = flights.entry((extent.body, extent.position)).or_insert_with(|| {
-                let (result, receiver) = watch::channel(None);
-                orders.push(Order { extent: *extent, result });
-                receiver
+                let result = Arc::new(Signal::new(None));
+                orders.push(Order { extent: *extent, result: result.clone() });
+                result
             });
             receivers.push(receiver.clone());
         }
@@ -140,21 +155,22 @@ impl Reader {
 
     /// One read for neighbouring extents of one body.
     async fn fill(&self, orders: Vec<Order>) {
-        let _permit = self.loads.acquire().await.expect("never closed");
         let (first, last) = (&orders[0].extent, &orders[orders.len() - 1].extent);
         let range = u64::from(first.position)..u64::from(last.position) + u64::from(last.bytes);
         let start = first.position;
+        let permits = LOAD_BYTES_MAX.min((range.end - range.start) as u32);
+        let _permit = self.loads.acquire_many(permits).await.expect("never closed");
         let bytes = self.fetch_range(first.body, range).await;
         let is_alone = orders.len() == 1;
         let mut rest = Some(bytes);
-        for Order { extent, result } in orders {
+        for Order { extent, result } in &orders {
             let bytes = if is_alone { rest.take().expect("taken once") } else { rest.clone().expect("never taken") };
-            let loaded = bytes.and_then(|bytes| cut(&extent, start, bytes));
+            let loaded = bytes.and_then(|bytes| cut(extent, start, bytes));
             if let Ok(block) = &loaded {
-                self.cache.keep(&extent, block.clone()).await;
+                self.cache.keep(extent, block.clone()).await;
             }
             self.flights.lock().remove(&(extent.body, extent.position));
-            result.send_replace(Some(loaded));
+            result.set(Some(loaded));
         }
     }
 
@@ -206,9 +222,6 @@ fn coalesce(mut orders: Vec<Order>) -> Vec<Vec<Order>> {
     groups
 }
 
-async fn outcome(mut load: watch::Receiver<Option<Loaded>>) -> Loaded {
-    match load.wait_for(Option::is_some).await {
-        Ok(loaded) => loaded.clone().expect("waited for it"),
-        Err(_) => Err(FetchError::Storage { cause: "the broker is stopping".into() }),
-    }
+async fn outcome(load: Arc<Load>) -> Loaded {
+    load.wait_for(Option::is_some).await.expect("waited for it")
 }

@@ -4,6 +4,7 @@ mod chaos;
 mod cluster;
 mod crash;
 mod fetching;
+mod hot_path;
 mod limits;
 mod path;
 mod storage;

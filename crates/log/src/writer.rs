@@ -27,7 +27,7 @@ use frazil_store::{ObjectStorage, Payload};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -41,11 +41,9 @@ const INBOX: usize = 256;
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     queue: mpsc::UnboundedSender<Message>,
-    budget: Arc<Semaphore>,
-    budget_bytes: usize,
+    budget: Budget,
     health: HealthCell,
     env: Env,
-    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
@@ -73,15 +71,8 @@ impl Writer {
     /// The handle, and the task to spawn.
     pub(crate) fn new(hangar: Hangar, options: &LogOptions) -> (Writer, impl Future<Output = ()> + Send + 'static) {
         let (queue, messages) = mpsc::unbounded_channel();
-        let budget_bytes = options.in_flight_bytes.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        let writer = Writer {
-            queue,
-            budget: Arc::new(Semaphore::new(budget_bytes)),
-            budget_bytes,
-            health: hangar.health.clone(),
-            env: hangar.env.clone(),
-            metrics: hangar.metrics.clone(),
-        };
+        let budget = Budget::new(options.in_flight_bytes);
+        let writer = Writer { queue, budget: budget.clone(), health: hangar.health.clone(), env: hangar.env.clone() };
         // One more than the engine takes, so that the next call's bytes are ready when it becomes free.
         let in_log = hangar.engine.carries_bodies();
         let flights_max = if in_log { hangar.engine.appends_in_flight() + 1 } else { options.uploads_in_flight.max(1) };
@@ -95,6 +86,7 @@ impl Writer {
             flights: JoinSet::new(),
             turn: None,
             drains: Vec::new(),
+            budget,
             hangar: Arc::new(hangar),
         };
         (writer, task.run(messages))
@@ -111,12 +103,9 @@ impl Writer {
         if bytes > limits::SEGMENT_BYTES_MAX - limits::SEGMENT_BYTES {
             return Ticket::failed(count, refused("the submission is larger than a segment may be"));
         }
-        // One larger than the whole budget takes all of it.
-        let permits = bytes.min(self.budget_bytes) as u32;
-        let Ok(permit) = self.budget.clone().acquire_many_owned(permits).await else {
+        let Some(permit) = self.budget.take(bytes).await else {
             return Ticket::failed(count, refused("the broker is stopping"));
         };
-        self.metrics.in_flight_bytes.set(self.in_flight_bytes() as i64);
         let (answer, ticket) = Ticket::new(count);
         match self.queue.send(Message::Submit(Submission { batches, bytes, answer, permit, submitted })) {
             Ok(()) => ticket,
@@ -136,7 +125,36 @@ impl Writer {
 
     /// Bytes submitted and not settled.
     pub(crate) fn in_flight_bytes(&self) -> usize {
-        self.budget_bytes - self.budget.available_permits()
+        self.budget.in_use()
+    }
+}
+
+/// How many bytes may be in flight.
+#[derive(Clone, Debug)]
+struct Budget {
+    free: Arc<Semaphore>,
+    bytes: usize,
+}
+
+impl Budget {
+    fn new(bytes: usize) -> Budget {
+        let bytes = bytes.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        Budget { free: Arc::new(Semaphore::new(bytes)), bytes }
+    }
+
+    /// Waits for room, first come, first served. `None` once it is closed.
+    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        // One larger than the whole budget takes all of it.
+        let permits = bytes.min(self.bytes) as u32;
+        self.free.clone().acquire_many_owned(permits).await.ok()
+    }
+
+    fn in_use(&self) -> usize {
+        self.bytes - self.free.available_permits()
+    }
+
+    fn close(&self) {
+        self.free.close();
     }
 }
 
@@ -146,6 +164,7 @@ fn refused(cause: &str) -> ProduceError {
 
 struct Task {
     hangar: Arc<Hangar>,
+    budget: Budget,
     ids: ObjectIds,
     in_log: bool,
     flights_max: usize,
@@ -168,6 +187,7 @@ impl Task {
         while is_open || !self.is_idle() {
             self.start_flights();
             self.answer_drains();
+            self.hangar.metrics.in_flight_bytes.set(self.budget.in_use() as i64);
             let deadline = self.deadline();
             tokio::select! {
                 biased;

@@ -10,6 +10,7 @@
 
 mod checksum;
 pub mod file;
+pub mod inspect;
 pub mod memory;
 pub mod object;
 mod recent;

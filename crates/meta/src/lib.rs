@@ -10,6 +10,6 @@ pub mod port;
 pub mod record;
 pub mod state;
 
-pub use port::{Appended, AppendError, Body, CommitLog, Entry, LiveBodies, ReadError};
+pub use port::{AppendError, Appended, Body, CommitLog, Entry, LiveBodies, ReadError};
 pub use record::{Command, Record};
 pub use state::{BodyId, Extent, Outcome, State};

@@ -7,10 +7,11 @@
 //! 2. **Durable before answered.** A successful `append` survives the death of any process.
 //! 3. **Calls may overlap.** A call begins when the future is first polled; `append` calls of one handle take effect, and are
 //!    answered, in the order in which they began. A call that fails with `NotDone` leaves no trace; calls behind it may
-//!    still succeed.
+//!    still succeed. Dropping the future abandons the answer, not the append, and does not hold up the others.
 //! 4. **Outages are waited out.** Transient faults are retried inside, without end; a call ends early only with
 //!    `Fenced` (final for this handle), `NotDone` for a cause that time does not heal (disk full, access denied), or
-//!    `Unknown` (for example when the handle is being closed). After `Unknown` the caller looks for its record in the log.
+//!    `Unknown` (for example when the handle is being closed). After `Unknown` the caller looks for its record in the log;
+//!    it may still turn up there until a later append of this handle succeeds or the log is opened again.
 //! 5. **Bodies.** On engines that carry bodies the record and its body become durable in one atomic step.
 //! 6. **Fencing.** On exclusive engines opening a second handle fences the first: none of its later appends succeeds.
 
@@ -75,8 +76,8 @@ pub struct Entry {
 pub struct Appended {
     /// Number of the call's first entry; the others follow, ascending.
     pub first: Seq,
-    /// Every record after `known` up to and including the caller's own, ascending. Records that an earlier overlapping
-    /// call of the same handle returned may be left out or repeated.
+    /// Every record after `known` up to and including the caller's own, ascending. Records that another call of the same
+    /// handle returned may be left out or repeated; those of abandoned calls are among them.
     pub records: Vec<(Seq, Bytes)>,
 }
 
@@ -163,13 +164,15 @@ pub trait CommitLog: Send + Sync + fmt::Debug {
     /// How many `append` calls of one handle are worth overlapping; 1 means: merge what is ready into one call.
     fn appends_in_flight(&self) -> usize;
 
-    /// Appends all entries, atomically each and in order.
+    /// Appends all entries (at least one), atomically each and in order: after a crash a first part of them may be there.
+    /// `known` is not below a point that was trimmed; else nothing is appended.
     async fn append(&self, known: Seq, entries: Vec<Entry>) -> Result<Appended, AppendError>;
 
-    /// Records (not bodies) after `after`, ascending, about `max_bytes` of them and at least one if there is any.
+    /// Records (not bodies) after `after`, ascending, about `max_bytes` of them and at least one if there is any. Nothing
+    /// in between is left out: where a record was trimmed it is `NotFound`.
     async fn read(&self, after: Seq, max_bytes: usize) -> Result<Vec<(Seq, Bytes)>, ReadError>;
 
-    /// Bytes `range` of an entry's body. `range` lies inside the body.
+    /// Bytes `range` of an entry's body, to which `range` belongs. A body read whole is checked.
     async fn read_body(&self, seq: Seq, range: Range<u64>) -> Result<Bytes, ReadError>;
 
     /// Waits until an entry beyond `seq` is durable, at most `timeout`; returns the last number known.
@@ -179,9 +182,10 @@ pub trait CommitLog: Send + Sync + fmt::Debug {
     async fn tail(&self) -> Result<Seq, ReadError>;
 
     /// Forgets entries below `below`, except those whose bodies are needed (their records may go). A later `read` from
-    /// before `below` may fail with `NotFound`. The caller holds a snapshot at or beyond `below`.
+    /// before `below` may fail with `NotFound`. The caller holds a snapshot at or beyond `below`, and will not start from an
+    /// earlier one. Whoever trims lets entries grow old first: far older than a writer's pause (see the `object` engine).
     async fn trim(&self, below: Seq, live: &LiveBodies) -> Result<(), ReadError>;
 
-    /// Stops appending, waits for what is under way, frees locks. Idempotent.
+    /// Stops appending, waits for what is under way (not for ever), frees locks. Reads still work. Idempotent.
     async fn close(&self);
 }

@@ -25,14 +25,10 @@ mod tests;
 
 pub use bodies::BodyState;
 pub use brokers::Broker;
-#[cfg(any(test, feature = "testing"))]
 pub use mutation::Mutation;
 pub(crate) use producers::sequence_after;
 pub use snapshot::SnapshotError;
 pub use topics::{Partition, Topic};
-
-#[cfg(not(any(test, feature = "testing")))]
-use mutation::Mutation;
 
 use crate::codec::DecodeError;
 use crate::port::LiveBodies;

@@ -6,14 +6,13 @@
 use super::chance::Chance;
 use async_trait::async_trait;
 use bytes::Bytes;
-use frazil_base::Seq;
+use frazil_base::{Seq, Signal};
 use frazil_meta::{AppendError, Appended, CommitLog, Entry, LiveBodies, ReadError};
 use frazil_store::{Key, ObjectMeta, ObjectStorage, Operation, Payload, Reason, StoreError};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// What the line does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +44,7 @@ impl Luck {
 /// One broker's line.
 #[derive(Debug)]
 pub struct Link {
-    mode: watch::Sender<Mode>,
+    mode: Signal<Mode>,
     luck: Mutex<Luck>,
     chance: Chance,
 }
@@ -53,12 +52,12 @@ pub struct Link {
 impl Link {
     /// A line that is up.
     pub fn new(chance: Chance, luck: Luck) -> Arc<Link> {
-        Arc::new(Link { mode: watch::Sender::new(Mode::Up), luck: Mutex::new(luck), chance })
+        Arc::new(Link { mode: Signal::new(Mode::Up), luck: Mutex::new(luck), chance })
     }
 
     /// Changes what the line does; a cut line stays cut.
     pub fn set(&self, mode: Mode) {
-        self.mode.send_if_modified(|current| {
+        self.mode.update(|current| {
             let changes = *current != Mode::Cut && *current != mode;
             if changes {
                 *current = mode;
@@ -74,19 +73,17 @@ impl Link {
 
     /// Ends when the line is cut.
     pub async fn cut(&self) {
-        let mut mode = self.mode.subscribe();
-        let _ = mode.wait_for(|mode| *mode == Mode::Cut).await;
+        self.mode.wait_for(|mode| *mode == Mode::Cut).await;
     }
 
     /// Whether it was cut.
     pub fn is_cut(&self) -> bool {
-        *self.mode.borrow() == Mode::Cut
+        self.mode.get() == Mode::Cut
     }
 
     /// Waits until the line is up; for ever when it is cut.
     async fn pass(&self) {
-        let mut mode = self.mode.subscribe();
-        let _ = mode.wait_for(|mode| *mode == Mode::Up).await;
+        self.mode.wait_for(|mode| *mode == Mode::Up).await;
     }
 
     fn refused(&self) -> bool {
@@ -169,12 +166,17 @@ impl ObjectStorage for LinkedStore {
 /// A shared log seen through a line. Appends keep their order, as the port's contract wants.
 #[derive(Debug)]
 pub struct LinkedLog {
-    /// The line.
-    pub link: Arc<Link>,
-    /// What is at its other end.
-    pub inner: Arc<dyn CommitLog>,
+    link: Arc<Link>,
+    inner: Arc<dyn CommitLog>,
     /// A fair queue: who began first goes first.
-    pub turn: tokio::sync::Mutex<()>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl LinkedLog {
+    /// Puts a line before a log.
+    pub fn new(link: Arc<Link>, inner: Arc<dyn CommitLog>) -> LinkedLog {
+        LinkedLog { link, inner, turn: tokio::sync::Mutex::new(()) }
+    }
 }
 
 #[async_trait]

@@ -7,14 +7,14 @@ use super::history::{Event, History};
 use super::link::{Link, LinkedLog, LinkedStore, Luck, Mode};
 use frazil_base::clock::TokioClock;
 use frazil_base::entropy::SeededEntropy;
-use frazil_base::{BrokerId, Clock, Env, TopicId, TopicPartition};
+use frazil_base::{BrokerId, Clock, Env, Seq, TopicId, TopicPartition};
+use frazil_log::layout::{SNAPSHOT_PREFIX, snapshot_of_key};
 use frazil_log::{BrokerIdentity, Log, LogOptions};
-use frazil_meta::engine::memory::MemoryLog;
-use frazil_meta::engine::object::{ObjectLog, ObjectOptions};
+use frazil_meta::engine::{MemoryLog, ObjectLog, ObjectOptions};
 use frazil_meta::record::{Command, CreateTopic};
 use frazil_meta::state::Mutation;
 use frazil_meta::{CommitLog, Outcome};
-use frazil_store::{MemoryStorage, ObjectStorage};
+use frazil_store::{MemoryStorage, ObjectStorage, Retry, RetryPolicy};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
@@ -82,6 +82,7 @@ pub struct World {
     /// Per place the broker that clients find there; on one bucket the newest comes last and older ones linger.
     brokers: Mutex<Vec<Arc<Broker>>>,
     luck: Mutex<Luck>,
+    links: Mutex<Vec<Arc<Link>>>,
     finished: AtomicBool,
 }
 
@@ -163,6 +164,7 @@ impl World {
             shared,
             brokers: Mutex::new(Vec::new()),
             luck: Mutex::new(Luck::GOOD),
+            links: Mutex::new(Vec::new()),
             finished: AtomicBool::new(false),
         })
     }
@@ -200,18 +202,23 @@ impl World {
     /// A broker that a client finds; waits while there is none.
     pub async fn any_broker(&self, chance: &Chance) -> Arc<Broker> {
         loop {
-            let found: Vec<_> = self.brokers.lock().iter().filter(|broker| !broker.link.is_cut()).cloned().collect();
-            if !found.is_empty() {
-                return found[chance.index(found.len())].clone();
+            match self.found_broker(chance) {
+                Some(broker) => return broker,
+                None => tokio::time::sleep(Duration::from_millis(50)).await,
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    fn found_broker(&self, chance: &Chance) -> Option<Arc<Broker>> {
+        let found: Vec<_> = self.brokers.lock().iter().filter(|broker| !broker.link.is_cut()).cloned().collect();
+        if found.is_empty() { None } else { Some(found[chance.index(found.len())].clone()) }
     }
 
     /// Starts a broker, however often it takes.
     async fn start(&self, id: i32) -> Arc<Broker> {
         loop {
             let link = Link::new(self.chance.fork(), *self.luck.lock());
+            self.links.lock().push(link.clone());
             if let Ok(log) = self.open(id, &link).await {
                 return Arc::new(Broker { log, link });
             }
@@ -225,32 +232,32 @@ impl World {
             clock: self.clock.clone(),
             entropy: Arc::new(SeededEntropy::new(self.chance.within(0..u64::MAX))),
         };
-        let store: Arc<dyn ObjectStorage> =
-            Arc::new(LinkedStore { link: link.clone(), inner: self.store.clone() });
-        let store = frazil_store::Retry::patient(store, env.clone());
-        let engine: Arc<dyn CommitLog> = match &self.shared {
-            None => {
-                let options = ObjectOptions::default();
-                Arc::new(ObjectLog::open(store.clone(), env.clone(), options).await.map_err(|error| error.to_string())?)
-            }
-            Some(log) => Arc::new(LinkedLog {
-                link: link.clone(),
-                inner: Arc::new(log.handle()),
-                turn: tokio::sync::Mutex::new(()),
-            }),
-        };
+        let store = LinkedStore { link: link.clone(), inner: self.store.clone() };
+        let retrying = Retry::new(Arc::new(store), RetryPolicy::bounded(4), env.clone());
+        let store: Arc<dyn ObjectStorage> = Arc::new(retrying);
+        let engine = self.engine(&store, &env, link).await?;
         let identity = BrokerIdentity { id: BrokerId(id), host: format!("broker-{id}"), port: 9092, zone: None };
-        let options = LogOptions {
-            segment_bytes: 1024,
-            flush_age: Duration::from_millis(25),
-            cache_bytes: 8 << 10,
-            snapshot_after_records: 40,
-            delete_grace: Duration::from_secs(60),
-            snapshots_kept_for: Duration::from_secs(600),
-            mutation: self.plan.mutation,
-            ..LogOptions::default()
+        let opened = match self.plan.mutation {
+            None => Log::open(engine, store, env, identity, options(), &mut Registry::default()).await,
+            Some(rule) => Log::open_with_broken_rule(engine, store, env, identity, options(), rule).await,
         };
-        Log::open(engine, store, env, identity, options, &mut Registry::default()).await.map_err(|error| error.to_string())
+        opened.map_err(|error| error.to_string())
+    }
+
+    async fn engine(
+        &self,
+        store: &Arc<dyn ObjectStorage>,
+        env: &Env,
+        link: &Arc<Link>,
+    ) -> Result<Arc<dyn CommitLog>, String> {
+        let Some(log) = &self.shared else {
+            let snapshots = store.list(SNAPSHOT_PREFIX, None, 1_000).await.map_err(|error| error.to_string())?;
+            let newest = snapshots.last().and_then(|snapshot| snapshot_of_key(&snapshot.key));
+            let options = ObjectOptions { known: newest.unwrap_or(Seq::ZERO), holder: "simulated".to_owned(), ..ObjectOptions::default() };
+            let opened = ObjectLog::open(store.clone(), env.clone(), options).await;
+            return opened.map(|log| Arc::new(log) as Arc<dyn CommitLog>).map_err(|error| error.to_string());
+        };
+        Ok(Arc::new(LinkedLog::new(link.clone(), Arc::new(log.handle()))))
     }
 
     /// Starts the first brokers and makes the topic.
@@ -278,29 +285,31 @@ impl World {
         }
     }
 
-    /// Kills the broker at `place` and starts another there.
-    async fn replace(&self, place: usize, kill_first: bool) {
+    /// Starts another broker at `place`, which takes as long as it takes. The one before is killed first, or lingers:
+    /// clients that know its address go on talking to it.
+    fn replace(self: &Arc<Self>, place: usize, kill_first: bool) {
         let old = self.brokers.lock()[place].clone();
         if kill_first {
             old.link.set(Mode::Cut);
         }
-        let new = self.start(place as i32).await;
-        let mut brokers = self.brokers.lock();
-        brokers[place] = new;
-        if !kill_first {
-            // It lingers: clients that know its address go on talking to it.
-            brokers.push(old);
-        }
+        let world = self.clone();
+        tokio::spawn(async move {
+            let new = world.start(place as i32).await;
+            let mut brokers = world.brokers.lock();
+            // None when the run came to its end meanwhile.
+            let Some(before) = brokers.get_mut(place).map(|broker| std::mem::replace(broker, new)) else { return };
+            if !before.link.is_cut() {
+                brokers.push(before);
+            }
+        });
     }
 
     /// Heals everything, restarts every broker from nothing, and reads everything from each.
     async fn last_look(&self) {
         *self.luck.lock() = Luck::GOOD;
         let places = if self.shared.is_some() { 3 } else { 1 };
-        let old = std::mem::take(&mut *self.brokers.lock());
-        for broker in &old {
-            broker.link.set(Mode::Cut);
-        }
+        self.brokers.lock().clear();
+        self.links.lock().iter().for_each(|link| link.set(Mode::Cut));
         for id in 0..places {
             let broker = self.start(id).await;
             for partition in 0..self.partitions() {
@@ -310,18 +319,31 @@ impl World {
     }
 }
 
+fn options() -> LogOptions {
+    LogOptions {
+        segment_bytes: 1024,
+        flush_age: Duration::from_millis(25),
+        // Never full: what moka evicts when depends on the machine's clock. Cold caches come from restarts.
+        cache_bytes: 64 << 20,
+        snapshot_after_records: 40,
+        delete_grace: Duration::from_secs(60),
+        snapshots_kept_for: Duration::from_secs(600),
+        ..LogOptions::default()
+    }
+}
+
 /// Does bad things until the producers are done or a number of them has been done; then heals everything.
 async fn chaos(world: Arc<World>, chance: Chance) {
     let rounds = if world.plan.chaos { 40 } else { 0 };
     for _ in 0..rounds {
-        tokio::time::sleep(chance.millis(50..3_000)).await;
+        tokio::time::sleep(chance.millis(50..1_500)).await;
         if world.is_finished() {
             break;
         }
         match chance.within(0..10) {
-            0..3 => kill(&world, &chance).await,
-            3 => take_over(&world, &chance).await,
-            4..6 => pause(&world, &chance).await,
+            0..3 => kill(&world, &chance),
+            3 => take_over(&world, &chance),
+            4..6 => pause(&world, &chance),
             6..9 => change_luck(&world, &chance),
             _ => jump(&world, &chance),
         }
@@ -333,20 +355,20 @@ fn places(world: &World) -> usize {
     if world.shared.is_some() { 3 } else { 1 }
 }
 
-async fn kill(world: &World, chance: &Chance) {
+fn kill(world: &Arc<World>, chance: &Chance) {
     let place = chance.index(places(world));
     world.chaos_note(format!("kill -9 of the broker at place {place}"));
-    world.replace(place, true).await;
+    world.replace(place, true);
 }
 
-async fn take_over(world: &World, chance: &Chance) {
+fn take_over(world: &Arc<World>, chance: &Chance) {
     let place = chance.index(places(world));
     world.chaos_note(format!("a second broker starts at place {place}"));
-    world.replace(place, false).await;
+    world.replace(place, false);
 }
 
-async fn pause(world: &World, chance: &Chance) {
-    let broker = world.any_broker(chance).await;
+fn pause(world: &World, chance: &Chance) {
+    let Some(broker) = world.found_broker(chance) else { return };
     let pause = if chance.per_mille(200) { chance.millis(60_000..200_000) } else { chance.millis(100..20_000) };
     world.chaos_note(format!("a broker is paused for {pause:?}"));
     broker.link.set(Mode::Paused);
@@ -360,7 +382,7 @@ fn change_luck(world: &World, chance: &Chance) {
     let luck = match chance.within(0..4) {
         0 => Luck::GOOD,
         1 => Luck { refused: 100, lost: 100, delay_ms: 50 },
-        2 => Luck { refused: 950, lost: 20, delay_ms: 20 },
+        2 => Luck { refused: 700, lost: 20, delay_ms: 20 },
         _ => Luck { refused: 20, lost: 20, delay_ms: 2_000 },
     };
     world.chaos_note(format!("luck is now {luck:?}"));
@@ -369,7 +391,7 @@ fn change_luck(world: &World, chance: &Chance) {
 
 fn set_luck(world: &World, luck: Luck) {
     *world.luck.lock() = luck;
-    world.brokers.lock().iter().for_each(|broker| broker.link.set_luck(luck));
+    world.links.lock().iter().for_each(|link| link.set_luck(luck));
 }
 
 fn jump(world: &World, chance: &Chance) {
@@ -381,5 +403,5 @@ fn jump(world: &World, chance: &Chance) {
 fn heal(world: &World) {
     world.chaos_note("everything is healed".to_owned());
     set_luck(world, Luck::GOOD);
-    world.brokers.lock().iter().for_each(|broker| broker.link.set(Mode::Up));
+    world.links.lock().iter().for_each(|link| link.set(Mode::Up));
 }

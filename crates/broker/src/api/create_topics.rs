@@ -8,14 +8,18 @@ use frazil_base::TopicId;
 use frazil_base::limits::PARTITIONS_PER_TOPIC_MAX;
 use frazil_meta::record::{Command, CreateTopic};
 use frazil_meta::state::{Outcome, State};
+use futures::FutureExt;
+use futures::stream::{self, StreamExt};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// First version whose answer tells the new topic's settings.
 const CONFIGS_FROM: i16 = 5;
+/// Changes that one request proposes before it waits for the first; the log merges what is proposed at the same time.
+pub(crate) const CHANGES_AT_ONCE: usize = 256;
 /// A number of partitions or replicas that the broker is to choose.
 const BROKER_CHOOSES: i32 = -1;
 
@@ -148,43 +152,68 @@ pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Ref
     for topic in &wanted.topics {
         *times_named.entry(&topic.name).or_default() += 1;
     }
-    let mut results = Vec::with_capacity(times_named.len());
+    let mut names = NewNames::default();
+    let mut creations = Vec::with_capacity(times_named.len());
     for topic in &wanted.topics {
-        let result = match times_named.get_mut(topic.name.as_str()).map(std::mem::take) {
+        let checked = match times_named.get_mut(topic.name.as_str()).map(std::mem::take) {
             // Named twice; the first mention was answered.
             None | Some(0) => continue,
-            Some(1) => create_one(node, request.header.api_version, topic, wanted.validate_only).await,
+            Some(1) => Creation::from_request(node, topic).and_then(|creation| names.add(&topic.name).map(|()| creation)),
             Some(_) => Err(Refusal::new(ResponseError::InvalidRequest, "Duplicate topic name.")),
         };
-        results.push(result.unwrap_or_else(|refusal| {
-            CreatableTopicResult::default()
-                .with_error_code(refusal.code.code())
-                .with_error_message(Some(text(refusal.message)))
-                .with_configs(Some(Vec::new()))
-        }).with_name(topic.name.clone()));
+        let created = create_one(node, request.header.api_version, checked, wanted.validate_only);
+        creations.push(created.map(|result| result.with_name(topic.name.clone())).boxed());
     }
+    let results: Vec<_> = stream::iter(creations).buffered(CHANGES_AT_ONCE).collect().await;
     let error_code = super::first_error(results.iter().map(|result| result.error_code));
     request.answer(&CreateTopicsResponse::default().with_topics(results), error_code)
 }
 
+/// Creates a topic that passed its checks, unless this is a dry run; gives the answer, without its name.
 async fn create_one(
     node: &Node,
     version: i16,
-    wanted: &CreatableTopic,
+    checked: Result<Creation, Refusal>,
     validate_only: bool,
-) -> Result<CreatableTopicResult, Refusal> {
-    let creation = Creation::from_request(node, wanted)?;
+) -> CreatableTopicResult {
     let mut result = CreatableTopicResult::default();
-    if version >= CONFIGS_FROM {
-        result = result
-            .with_num_partitions(creation.partitions)
-            .with_replication_factor(creation.replication_factor)
-            .with_configs(Some(shown(node, &node.log.state(), &creation.configs)));
+    let created = match checked {
+        Err(refusal) => Err(refusal),
+        Ok(creation) => {
+            if version >= CONFIGS_FROM {
+                result = result
+                    .with_num_partitions(creation.partitions)
+                    .with_replication_factor(creation.replication_factor)
+                    .with_configs(Some(shown(node, &node.log.state(), &creation.configs)));
+            }
+            if validate_only { Ok(None) } else { create(node, creation).await.map(Some) }
+        }
+    };
+    match created {
+        Ok(None) => result,
+        Ok(Some(topic)) => result.with_topic_id(uuid(topic)),
+        Err(refusal) => CreatableTopicResult::default()
+            .with_error_code(refusal.code.code())
+            .with_error_message(Some(text(refusal.message)))
+            .with_configs(Some(Vec::new())),
     }
-    if !validate_only {
-        result = result.with_topic_id(uuid(create(node, creation).await?));
+}
+
+/// Names of topics that one request creates at once, which must not collide with each other either.
+#[derive(Default)]
+pub(crate) struct NewNames(BTreeSet<String>);
+
+impl NewNames {
+    /// Adds a name, if none before it is the same once `.` and `_` are not told apart.
+    pub fn add(&mut self, name: &str) -> Result<(), Refusal> {
+        match self.0.insert(topic_name::folded(name)) {
+            true => Ok(()),
+            false => {
+                let message = format!("Topic '{name}' collides with another topic of the request");
+                Err(Refusal::new(ResponseError::InvalidTopicException, message))
+            }
+        }
     }
-    Ok(result)
 }
 
 /// The topic's settings as the client wrote them, checked.

@@ -1,11 +1,13 @@
 //! DeleteTopics (API 20), by name and (from version 6 on) by id.
 
-use super::create_topics::{Refusal, propose};
+use super::create_topics::{CHANGES_AT_ONCE, Refusal, propose};
 use super::{Answer, Refused, Request, text, uuid};
 use crate::config::{Scope, table};
 use crate::node::Node;
 use frazil_base::TopicId;
 use frazil_meta::record::Command;
+use futures::FutureExt;
+use futures::stream::{self, StreamExt};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
@@ -14,6 +16,8 @@ use std::collections::BTreeSet;
 
 /// First version that can name topics by id.
 const IDS_FROM: i16 = 6;
+/// First version whose answer has messages.
+const MESSAGES_FROM: i16 = 5;
 
 pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> {
     let wanted: DeleteTopicsRequest = request.decode()?;
@@ -21,39 +25,45 @@ pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Ref
     let by_name = |name| DeleteTopicState::default().with_name(Some(name));
     let topics = if version < IDS_FROM { wanted.topic_names.into_iter().map(by_name).collect() } else { wanted.topics };
     let mut seen = BTreeSet::new();
-    let mut responses = Vec::with_capacity(topics.len());
-    for topic in topics {
-        let mut response = DeletableTopicResult::default().with_name(topic.name.clone());
-        if version >= IDS_FROM {
-            response = response.with_topic_id(topic.topic_id);
-        }
-        responses.push(match delete(node, &topic, &mut seen).await {
-            Ok((name, id)) => {
-                let response = response.with_name(Some(name));
-                if version >= IDS_FROM { response.with_topic_id(uuid(id)) } else { response }
-            }
-            Err(refusal) => {
-                let message = (version >= 5).then(|| text(refusal.message));
-                response.with_error_code(refusal.code.code()).with_error_message(message)
-            }
-        });
-    }
+    let deletions: Vec<_> = topics
+        .into_iter()
+        .map(|topic| {
+            let found = find(node, &topic).and_then(|(id, name)| match seen.insert(id) {
+                true => Ok((id, name)),
+                false => Err(Refusal::new(ResponseError::InvalidRequest, "Duplicate topic name or id.")),
+            });
+            delete(node, version, topic, found).boxed()
+        })
+        .collect();
+    let responses: Vec<_> = stream::iter(deletions).buffered(CHANGES_AT_ONCE).collect().await;
     let error_code = super::first_error(responses.iter().map(|response| response.error_code));
     request.answer(&DeleteTopicsResponse::default().with_responses(responses), error_code)
 }
 
+/// Deletes a topic that was found, and gives the answer.
 async fn delete(
     node: &Node,
-    wanted: &DeleteTopicState,
-    seen: &mut BTreeSet<TopicId>,
-) -> Result<(TopicName, TopicId), Refusal> {
-    let (id, name) = find(node, wanted)?;
-    if !seen.insert(id) {
-        return Err(Refusal::new(ResponseError::InvalidRequest, "Duplicate topic name or id."));
+    version: i16,
+    wanted: DeleteTopicState,
+    found: Result<(TopicId, String), Refusal>,
+) -> DeletableTopicResult {
+    let deleted = match found {
+        Err(refusal) => Err(refusal),
+        Ok((topic, name)) => propose(node, Command::DeleteTopic { topic }).await.map(|()| (topic, name)),
+    };
+    let response = DeletableTopicResult::default();
+    match deleted {
+        Ok((id, name)) => {
+            tracing::info!(topic = name, %id, "topic deleted");
+            let response = response.with_name(Some(TopicName(text(name))));
+            if version >= IDS_FROM { response.with_topic_id(uuid(id)) } else { response }
+        }
+        Err(refusal) => {
+            let message = (version >= MESSAGES_FROM).then(|| text(refusal.message));
+            let response = response.with_error_code(refusal.code.code()).with_error_message(message);
+            response.with_name(wanted.name).with_topic_id(wanted.topic_id)
+        }
     }
-    propose(node, Command::DeleteTopic { topic: id }).await?;
-    tracing::info!(topic = name, %id, "topic deleted");
-    Ok((TopicName(text(name)), id))
 }
 
 fn find(node: &Node, wanted: &DeleteTopicState) -> Result<(TopicId, String), Refusal> {

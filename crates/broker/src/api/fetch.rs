@@ -5,9 +5,11 @@
 //! the client starts anew. The leader epoch is 0 for ever: there are no leaders that could disagree.
 
 use super::{Answer, Refused, Request};
+use crate::budget::Held;
 use crate::error_code;
 use crate::node::Node;
 use crate::stopping::Stopping;
+use bytes::Bytes;
 use frazil_base::{TopicId, TopicPartition};
 use frazil_log::{FetchError, FetchPartition as PlanPartition, FetchPlan, FetchedPartition};
 use frazil_wire::fetch::{
@@ -31,7 +33,7 @@ enum Fate {
 pub(crate) async fn handle(
     node: &Node,
     request: &Request,
-    mut stopping: Stopping,
+    stopping: Stopping,
 ) -> Result<Answer, Refused> {
     let version = request.header.api_version;
     let fetch = FetchRequest::decode(version, request.body.clone()).map_err(|cause| request.malformed(cause))?;
@@ -47,14 +49,26 @@ pub(crate) async fn handle(
         max_bytes: usize::try_from(fetch.max_bytes).unwrap_or(0).min(node.settings.fetch_bytes_max),
         partitions,
     };
+    let (fetched, held) = read(node, plan, stopping).await;
+    Ok(Answer { held: Some(held), ..answer(request, 0, assemble(&fetch, fates, fetched)) })
+}
+
+/// Reads, and takes from the budget what was read. Where that is not there, lets go, waits for it and reads again.
+async fn read(node: &Node, plan: FetchPlan, mut stopping: Stopping) -> (Vec<FetchedPartition>, Held) {
+    let at_once = FetchPlan { max_wait: Duration::ZERO, ..plan.clone() };
     let fetched = tokio::select! {
         biased;
-        fetched = node.log.fetch(plan.clone()) => fetched,
-        () = stopping.stopped() => {
-            node.log.fetch(FetchPlan { max_wait: Duration::ZERO, ..plan }).await
-        }
+        fetched = node.log.fetch(plan) => fetched,
+        () = stopping.stopped() => node.log.fetch(at_once.clone()).await,
     };
-    Ok(answer(request, 0, assemble(&fetch, fates, fetched)))
+    let bytes = fetched.iter().flat_map(|partition| &partition.slices).map(Bytes::len).sum();
+    let mut held = Held::default();
+    if node.fetched.try_take(&mut held, bytes) {
+        return (fetched, held);
+    }
+    drop(fetched);
+    node.fetched.take(&mut held, bytes).await;
+    (node.log.fetch(FetchPlan { max_bytes: bytes, ..at_once }).await, held)
 }
 
 /// Per topic of the request what becomes of each partition, and the partitions that can be read.

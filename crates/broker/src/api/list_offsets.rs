@@ -12,6 +12,9 @@ use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionRespon
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use std::collections::BTreeSet;
 
+/// First version that tells the leader epoch.
+const EPOCHS_FROM: i16 = 4;
+
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 /// KIP-734.
@@ -37,7 +40,7 @@ pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Ref
                 true => find(node, version, topic, partition).await,
                 false => Err(ResponseError::InvalidRequest),
             };
-            partitions.push(response(partition.partition_index, found));
+            partitions.push(response(version, partition.partition_index, found));
         }
         topics.push(ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions));
     }
@@ -46,11 +49,11 @@ pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Ref
     request.answer(&ListOffsetsResponse::default().with_topics(topics), error_code)
 }
 
-fn response(index: i32, found: Result<Found, ResponseError>) -> ListOffsetsPartitionResponse {
+fn response(version: i16, index: i32, found: Result<Found, ResponseError>) -> ListOffsetsPartitionResponse {
     let response = ListOffsetsPartitionResponse::default().with_partition_index(index);
     match found {
         Ok((offset, timestamp)) => {
-            let leader_epoch = if offset < 0 { -1 } else { LEADER_EPOCH };
+            let leader_epoch = if version < EPOCHS_FROM || offset < 0 { -1 } else { LEADER_EPOCH };
             response.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(leader_epoch)
         }
         Err(error) => response.with_error_code(error.code()),

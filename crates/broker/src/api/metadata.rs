@@ -3,7 +3,7 @@
 //! Any broker takes any record. Leaders are a choice that all brokers make alike from the metadata log, within the
 //! client's zone where there is one, so that clients spread and stay. Replicas are as many as were asked for, all alive.
 
-use super::create_topics::{Creation, create};
+use super::create_topics::{CHANGES_AT_ONCE, Creation, NewNames, Refusal, create};
 use super::{Answer, OPERATIONS_NOT_ASKED, Refused, Request, broker_id, text, uuid};
 use crate::node::Node;
 use crate::{topic_name, zone};
@@ -21,10 +21,10 @@ use std::collections::BTreeSet;
 
 /// First version in which the client says whether unknown topics are to be created.
 const AUTO_CREATION_ASKED_FROM: i16 = 4;
+/// First version in which a topic that is only known by its id has no name.
+const NULL_NAMES_FROM: i16 = 12;
 /// Versions that tell what the client may do with the cluster.
 const CLUSTER_OPERATIONS_IN: std::ops::RangeInclusive<i16> = 8..=10;
-/// Topics created at a time.
-const CREATIONS_AT_ONCE: usize = 32;
 
 /// Everything that Kafka knows to do with a cluster: create, alter, describe, cluster action, describe and alter
 /// configs, idempotent write (bits by `AclOperation`).
@@ -36,15 +36,13 @@ const TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 
 struct View<'a> {
     zone: Option<&'a str>,
     topic_operations: bool,
+    /// The brokers' ids, ascending.
+    broker_ids: Vec<BrokerId>,
 }
 
 pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> {
     let wanted: MetadataRequest = request.decode()?;
     let version = request.header.api_version;
-    let view = View {
-        zone: zone::of_client(request.header.client_id.as_deref()),
-        topic_operations: wanted.include_topic_authorized_operations,
-    };
     let all = wanted.topics.is_none() || version == 0 && wanted.topics.as_ref().is_some_and(Vec::is_empty);
     let asked = if all { Vec::new() } else { wanted.topics.unwrap_or_default() };
     let may_create = node.settings.auto_create_topics
@@ -52,9 +50,14 @@ pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Ref
     let refused = if may_create { create_missing(node, &asked).await } else { Vec::new() };
 
     let state = node.log.state();
+    let view = View {
+        zone: zone::of_client(request.header.client_id.as_deref()),
+        topic_operations: wanted.include_topic_authorized_operations,
+        broker_ids: state.brokers().map(|broker| broker_id(broker.id)).collect(),
+    };
     let topics: Vec<_> = match all {
         true => state.topics().map(|topic| describe(&state, topic, &view)).collect(),
-        false => asked.into_iter().map(|topic| find(&state, topic, &refused, &view)).collect(),
+        false => asked.into_iter().map(|topic| find(&state, topic, &refused, &view, version)).collect(),
     };
     let error_code = super::first_error(topics.iter().map(|topic| topic.error_code));
     let mut response = MetadataResponse::default()
@@ -98,13 +101,18 @@ async fn create_missing(node: &Node, asked: &[MetadataRequestTopic]) -> Vec<(Top
         let by_name = asked.iter().filter(|topic| topic.topic_id.is_nil()).filter_map(|topic| topic.name.clone());
         by_name.filter(|name| topic_name::check(name).is_ok() && state.topic_by_name(name).is_none()).collect()
     };
-    let creations: Vec<_> = missing.into_iter().map(|name| create_one(node, name).boxed()).collect();
-    stream::iter(creations).buffered(CREATIONS_AT_ONCE).filter_map(std::future::ready).collect().await
+    let mut names = NewNames::default();
+    let creations = missing.into_iter().map(|name| {
+        let free = names.add(&name);
+        create_one(node, name, free).boxed()
+    });
+    let creations: Vec<_> = creations.collect();
+    stream::iter(creations).buffered(CHANGES_AT_ONCE).filter_map(std::future::ready).collect().await
 }
 
-async fn create_one(node: &Node, name: TopicName) -> Option<(TopicName, ResponseError)> {
+async fn create_one(node: &Node, name: TopicName, free: Result<(), Refusal>) -> Option<(TopicName, ResponseError)> {
     let creation = Creation::with_defaults(node, &name);
-    let created = match creation.check_name(node) {
+    let created = match free.and_then(|()| creation.check_name(node)) {
         Ok(()) => create(node, creation).await.map(|_| ()),
         Err(refusal) => Err(refusal),
     };
@@ -121,6 +129,7 @@ fn find(
     wanted: MetadataRequestTopic,
     refused: &[(TopicName, ResponseError)],
     view: &View<'_>,
+    version: i16,
 ) -> MetadataResponseTopic {
     let by_id = !wanted.topic_id.is_nil();
     let found = match (&wanted.name, by_id) {
@@ -144,7 +153,7 @@ fn find(
     };
     MetadataResponseTopic::default()
         .with_error_code(error.code())
-        .with_name(if by_id { None } else { wanted.name })
+        .with_name(if by_id && version >= NULL_NAMES_FROM { None } else { Some(wanted.name.unwrap_or_default()) })
         .with_topic_id(wanted.topic_id)
         .with_topic_authorized_operations(OPERATIONS_NOT_ASKED)
 }
@@ -165,9 +174,10 @@ fn describe_partition(state: &State, topic: &Topic, index: i32, view: &View<'_>)
     let Some(leader) = state.leader(place, view.zone) else {
         return response.with_error_code(ResponseError::LeaderNotAvailable.code()).with_leader_id((-1).into());
     };
-    let replicas = replicas(state, leader.id, topic.replication_factor);
+    let leader = broker_id(leader.id);
+    let replicas = replicas(&view.broker_ids, leader, topic.replication_factor);
     response
-        .with_leader_id(broker_id(leader.id))
+        .with_leader_id(leader)
         .with_leader_epoch(super::fetch::LEADER_EPOCH)
         .with_replica_nodes(replicas.clone())
         .with_isr_nodes(replicas)
@@ -175,9 +185,8 @@ fn describe_partition(state: &State, topic: &Topic, index: i32, view: &View<'_>)
 
 /// As many replicas as the topic was created with, the leader first; where there are fewer brokers, some stand twice, because
 /// tools compare the length of this list with the replication factor.
-fn replicas(state: &State, leader: frazil_base::BrokerId, replication_factor: i16) -> Vec<BrokerId> {
-    let ids: Vec<_> = state.brokers().map(|broker| broker.id).collect();
-    let first = ids.iter().position(|id| *id == leader).unwrap_or(0);
+fn replicas(brokers: &[BrokerId], leader: BrokerId, replication_factor: i16) -> Vec<BrokerId> {
+    let first = brokers.iter().position(|id| *id == leader).unwrap_or(0);
     let count = usize::try_from(replication_factor).unwrap_or(1).max(1);
-    ids.iter().cycle().skip(first).take(count).copied().map(broker_id).collect()
+    brokers.iter().cycle().skip(first).take(count).copied().collect()
 }

@@ -262,3 +262,12 @@ async fn requests_are_counted_by_api_and_error() {
         assert!(metrics.contains(line), "{line} in\n{metrics}");
     }
 }
+
+#[test]
+fn an_idle_connection_takes_little_memory() {
+    fn bytes_of<F>(_: impl FnOnce(std::sync::Arc<crate::node::Node>, tokio::net::TcpStream, crate::stopping::Stopping) -> F) -> usize {
+        size_of::<F>()
+    }
+    let bytes = bytes_of(crate::connection::serve);
+    assert!(bytes < 6_000, "the task of a connection takes {bytes} bytes");
+}

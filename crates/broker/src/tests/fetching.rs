@@ -1,10 +1,11 @@
 use super::world::World;
+use crate::BrokerSettings;
 use crate::testing::{batch, fetch_request, topic_name};
 use frazil_wire::{Batches, Compression};
 use kafka_protocol::messages::fetch_request::FetchPartition;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
-use kafka_protocol::messages::{ListOffsetsRequest, OffsetForLeaderEpochRequest};
+use kafka_protocol::messages::{FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest};
 
 fn offsets(topic: &str, partition: i32, timestamp: i64) -> ListOffsetsRequest {
     let wanted = ListOffsetsPartition::default()
@@ -188,4 +189,37 @@ async fn the_only_epoch_ends_with_the_log() {
             assert_eq!((found.error_code, found.leader_epoch, found.end_offset), expected, "{partition} {epoch}");
         }
     }
+}
+
+#[tokio::test]
+async fn consumers_that_do_not_read_hold_no_more_than_the_budget() {
+    let world = World::new();
+    let settings = BrokerSettings { fetched_bytes_in_flight: 12 << 20, ..BrokerSettings::default() };
+    let broker = world.start_with(0, None, settings).await;
+    let mut client = broker.client_with("t", 8).await;
+    let large = "x".repeat(1_000_000);
+    for partition in 0..8 {
+        client.produce("t", partition, batch(Compression::None, 1, &[&large])).await.expect("answered");
+    }
+    let mut request = fetch_request("t", 0, 0, 0);
+    let first = request.topics[0].partitions[0].clone();
+    request.topics[0].partitions = (0..8).map(|index| first.clone().with_partition(index)).collect();
+    let mut lazy = Vec::new();
+    for _ in 0..6 {
+        let mut client = broker.client().await;
+        client.send(12, &request).await.expect("sent");
+        lazy.push(client);
+    }
+    while !broker.metrics().contains("frazil_back_pressure_waits_total 5") {
+        tokio::task::yield_now().await;
+    }
+    let metrics = broker.metrics();
+    let line = metrics.lines().find(|line| line.starts_with("frazil_fetched_bytes_in_flight ")).expect("a line");
+    let held: usize = line.rsplit(' ').next().expect("a value").parse().expect("a number");
+    assert!(held <= 20 << 20, "{held} bytes: the budget, and one who overdraws");
+    for mut client in lazy {
+        let response = client.receive::<FetchRequest>(12).await.expect("answered in the end");
+        assert!(response.responses[0].partitions.iter().all(|part| part.records.as_ref().is_some_and(|records| records.len() > 1_000_000)));
+    }
+    assert!(broker.metrics().contains("frazil_fetched_bytes_in_flight 0"));
 }

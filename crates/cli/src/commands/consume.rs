@@ -128,12 +128,13 @@ async fn plan(
 ) -> Result<Plan, ClientError> {
     let starts = resolve(client, topic, offsets, range.start).await?;
     let clamped = starts.into_iter().map(|(partition, start)| (partition, start.max(offsets[&partition].start)));
-    let ends = match range.end {
+    let ends = match range.end.or(exit_at_end.then_some(Bound::Newest)) {
         Some(end) => resolve(client, topic, offsets, end).await?,
-        None if exit_at_end => resolve(client, topic, offsets, Bound::Newest).await?,
         None => BTreeMap::new(),
     };
-    Ok(Plan { starts: clamped.collect(), ends })
+    // A range that is asked for ends today, also where a partition has not come so far yet.
+    let ends = ends.into_iter().map(|(partition, end)| (partition, end.min(offsets[&partition].end)));
+    Ok(Plan { starts: clamped.collect(), ends: ends.collect() })
 }
 
 async fn resolve(

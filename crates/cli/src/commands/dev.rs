@@ -12,7 +12,8 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const DEFAULT_DIRECTORY: &str = "./frazil-data";
+/// Where data lives unless something else is said.
+pub const DEFAULT_DIRECTORY: &str = "./frazil-data";
 
 /// Arguments of `frazil dev`.
 #[derive(Debug, clap::Args)]

@@ -15,6 +15,9 @@ pub fn url(text: &str) -> String {
     let Ok(mut parsed) = Url::parse(text) else {
         return if text.contains('@') || text.contains('?') { HIDDEN.to_string() } else { text.to_string() };
     };
+    if parsed.cannot_be_a_base() && text.contains('@') {
+        return HIDDEN.to_string();
+    }
     let has_secret = parsed.password().is_some() || parsed.query_pairs().any(|(name, _)| sounds_secret(&name));
     if !has_secret {
         return text.to_string();

@@ -28,20 +28,15 @@ async fn idempotent_producer(id: i64, orders: TopicPartition, logs: &[Log]) -> V
 }
 
 async fn run(bodies: Bodies, seed: u64) -> u64 {
-    let world = World::seeded(bodies, seed);
+    let mut world = World::seeded(bodies, seed);
+    // Small enough that segments fill up and overlap.
+    world.options.segment_bytes = 600;
     let logs = [world.broker(0).await, world.broker(1).await];
     let topic = create_topic(&logs[0], "orders", 2).await;
     let target = logs[0].state().applied();
     logs[1].applied_changes().wait_for(|applied| *applied >= target).await.expect("open");
     let delay = Duration::ZERO..Duration::from_millis(20);
-    let rates = Rates {
-        lost_answers: 50,
-        lost_requests: 50,
-        refused: 30,
-        before: delay.clone(),
-        after: delay,
-        ..Rates::default()
-    };
+    let rates = Rates { lost_answers: 50, lost_requests: 50, refused: 30, before: delay.clone(), after: delay };
     world.log_faults.set_rates(rates);
     world.store_faults.plan(FaultPlan {
         refused_permille: 30,

@@ -152,3 +152,20 @@ async fn a_closed_log_answers_everything_first_and_then_refuses() {
         assert_eq!(world.keys("snap/").await.len(), 1);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn leaving_during_an_outage_ends_all_the_same() {
+    for bodies in [Bodies::InLog, Bodies::InStore] {
+        let world = World::new(bodies);
+        let log = world.broker(0).await;
+        let orders = partition(create_topic(&log, "orders", 1).await, 0);
+        let outage = world.log_faults.outage();
+        let ticket = log.submit(vec![batch(orders, &["a"])]).await;
+        let start = tokio::time::Instant::now();
+        log.close().await;
+        assert!(start.elapsed() <= Duration::from_secs(15), "{:?}", start.elapsed());
+        drop(log);
+        assert!(ticket.await[0].is_err());
+        drop(outage);
+    }
+}

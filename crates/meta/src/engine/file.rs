@@ -24,13 +24,13 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-
 use crate::engine::recent::{self, Recent};
 use crate::port::{AppendError, Appended, CommitLog, Entry, LiveBodies, ReadError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use catalogue::{Catalogue, OpenChunk, chunk_first, chunk_path};
 use disk::{Disk, RealDisk};
+pub(crate) use format::{ChunkHeader, ENTRY_HEADER_BYTES, EntryHeader};
 use frazil_base::limits::BLOCK_BYTES;
 use frazil_base::{AlignedBuffer, Env, Seq};
 use parking_lot::Mutex;

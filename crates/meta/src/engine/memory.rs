@@ -9,14 +9,13 @@ use crate::engine::recent;
 use crate::port::{AppendError, Appended, CommitLog, Entry, LiveBodies, ReadError};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use frazil_base::Seq;
+use frazil_base::{Seq, Signal};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// One handle on a log in memory. Dropping the last handle forgets the log.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ struct Core {
     with_bodies: bool,
     exclusive: bool,
     contents: Mutex<Contents>,
-    tail: watch::Sender<Seq>,
+    tail: Signal<Seq>,
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +57,7 @@ impl MemoryLog {
 
     fn create(with_bodies: bool, exclusive: bool) -> MemoryLog {
         let contents = Contents { first: Seq(1), ..Contents::default() };
-        let tail = watch::Sender::new(Seq::ZERO);
+        let tail = Signal::new(Seq::ZERO);
         MemoryLog::attach(Arc::new(Core { with_bodies, exclusive, contents: Mutex::new(contents), tail }))
     }
 
@@ -132,7 +131,7 @@ impl CommitLog for MemoryLog {
             assert!(self.core.with_bodies || entry.body.is_none(), "this log carries no bodies");
             contents.push(entry);
         }
-        self.core.tail.send_replace(contents.tail);
+        self.core.tail.set(contents.tail);
         Ok(Appended { first, records: contents.records_after(known).collect() })
     }
 
@@ -155,10 +154,9 @@ impl CommitLog for MemoryLog {
     }
 
     async fn wait_beyond(&self, seq: Seq, timeout: Duration) -> Result<Seq, ReadError> {
-        let mut tail = self.core.tail.subscribe();
         // Running out of time is an answer too: the tail is what it is.
-        let _ = tokio::time::timeout(timeout, tail.wait_for(|tail| *tail > seq)).await;
-        Ok(*tail.borrow())
+        let _ = tokio::time::timeout(timeout, self.core.tail.wait_for(|tail| *tail > seq)).await;
+        Ok(self.core.tail.get())
     }
 
     async fn tail(&self) -> Result<Seq, ReadError> {

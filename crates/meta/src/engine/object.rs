@@ -34,6 +34,7 @@ use async_trait::async_trait;
 use bucket::Bucket;
 use bytes::Bytes;
 use core::{Core, KEPT_NUMBERS};
+pub(crate) use envelope::{Course, ENVELOPE_BYTES, Envelope, Verdict};
 use frazil_base::{Env, Seq};
 use frazil_store::ObjectStorage;
 pub use opening::OpenError;
@@ -96,11 +97,7 @@ pub struct ObjectLog {
 
 impl ObjectLog {
     /// Reads the log beyond `options.known` and becomes its writer; who was it before is fenced. Waits outages out.
-    pub async fn open(
-        store: Arc<dyn ObjectStorage>,
-        env: Env,
-        options: ObjectOptions,
-    ) -> Result<ObjectLog, OpenError> {
+    pub async fn open(store: Arc<dyn ObjectStorage>, env: Env, options: ObjectOptions) -> Result<ObjectLog, OpenError> {
         assert!((1..=PUTS_IN_FLIGHT_MAX).contains(&options.puts_in_flight), "{options:?}");
         let nonce = env.entropy.bits128();
         let bucket = Bucket { store, env, retry: options.retry.clone(), pause_limit: options.pause_limit };

@@ -153,10 +153,13 @@ mod tests {
     #[test]
     fn yesterdays_entry_header_is_read_today() {
         let bytes = entry().encode();
-        assert_eq!(hex(&bytes), concat!(
+        assert_eq!(
+            hex(&bytes),
+            concat!(
                 "46525a4501000100020100000000000018171615141312110010000000000000010100000000000003000000000000000500000000000000",
                 "ebfac13fbbcae50557425206708577332f3649071ac71876"
-            ));
+            )
+        );
         assert_eq!(EntryHeader::parse(&bytes), Some(entry()));
         assert_eq!(entry().end(), 3 * 4096);
     }

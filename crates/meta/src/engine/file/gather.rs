@@ -35,8 +35,14 @@ impl Group {
     /// An empty group for `position` of the chunk with `nonce`, where `durable` is the last durable number. At the
     /// start of a chunk it begins with the chunk's header.
     pub(crate) fn new(chunk: ChunkHeader, position: u64, durable: Seq) -> Group {
-        let mut group =
-            Group { nonce: chunk.nonce, durable, start: position, end: position, parts: Vec::new(), places: Vec::new() };
+        let mut group = Group {
+            nonce: chunk.nonce,
+            durable,
+            start: position,
+            end: position,
+            parts: Vec::new(),
+            places: Vec::new(),
+        };
         if position == 0 {
             group.parts.push(Part::Copied(Bytes::copy_from_slice(&chunk.encode())));
             group.end = BLOCK_BYTES as u64;

@@ -213,6 +213,39 @@ async fn an_empty_newest_chunk_still_tells_where_the_log_ends() {
     assert_eq!(append(&log, "32", 0).await.expect("append"), Seq(32), "no number is given twice");
 }
 
+/// The blocks of two entries that follow `durable`, made for `position` of a chunk.
+fn group(chunk: format::ChunkHeader, position: u64, durable: u64) -> Vec<u8> {
+    let mut group = gather::Group::new(chunk, position, Seq(durable));
+    group.push(&entry("x", 0));
+    group.push(&entry("y", 5_000));
+    group.gather().slices().concat()
+}
+
+#[test]
+fn an_entry_counts_with_the_chunks_nonce_the_next_number_and_its_own_position_only() {
+    let chunk = format::ChunkHeader { first: Seq(5), nonce: 1 };
+    let start = group(chunk, 0, 4);
+    let end = start.len() as u64;
+    let stranger = format::ChunkHeader { nonce: 2, ..chunk };
+    let behind = [
+        (group(chunk, end, 6), 4),
+        (group(stranger, end, 6), 2),
+        (group(chunk, end, 5), 2),
+        (group(chunk, end + BLOCK_BYTES as u64, 6), 2),
+        (group(chunk, end, 6)[1..].to_vec(), 2),
+        (Vec::new(), 2),
+    ];
+    let dir = directory();
+    for (index, (group, expected)) in behind.into_iter().enumerate() {
+        let path = dir.path().join("chunk");
+        fs::write(&path, [start.clone(), group].concat()).expect("write");
+        let found = scan::walk_newest(&File::open(&path).expect("open"), Seq(5)).expect("nothing is damaged");
+        assert_eq!(found.places.len(), expected, "case {index}");
+        let other_name = scan::walk_newest(&File::open(&path).expect("open"), Seq(7)).expect("nothing is damaged");
+        assert_eq!(other_name.places, [], "a recycled file under its new name");
+    }
+}
+
 /// A disk whose writes can fail half done, and which can be gone altogether.
 #[derive(Debug)]
 struct ScriptedDisk {

@@ -138,10 +138,8 @@ impl Writer {
     fn new_chunk(&mut self) -> Result<Current, Failure> {
         let first = self.tail.next();
         let path = chunk_path(self.shared.catalogue.dir(), first);
-        let file = self.create(&path).map_err(|error| Failure {
-            cause: describe("create", &path, &error),
-            certain: true,
-        })?;
+        let file =
+            self.create(&path).map_err(|error| Failure { cause: describe("create", &path, &error), certain: true })?;
         let places = Mutex::new(Vec::new());
         let chunk = OpenChunk { first, nonce: self.entropy.bits64(), file: Arc::new(file), places };
         Ok(Current { chunk: Arc::new(chunk), position: 0, listed: false })

@@ -125,7 +125,8 @@ impl Bucket {
         let start = if end > start.len() as u64 { self.get(number, 0..end).await? } else { start };
         let record = (start.len() as u64 >= end).then(|| start.slice(ENVELOPE_BYTES..end as usize));
         let record = record.filter(|record| checksum::of(record) == envelope.record_crc);
-        let record = record.ok_or_else(|| corrupt(format!("the record in {} does not fit its checksum", key(number))))?;
+        let record =
+            record.ok_or_else(|| corrupt(format!("the record in {} does not fit its checksum", key(number))))?;
         // A copy: the record alone, not the rest of what was read, stays in memory.
         Ok(Head { envelope, record: Bytes::copy_from_slice(&record) })
     }
@@ -145,7 +146,13 @@ impl Bucket {
 
     /// Puts an entry, again and again until the outcome is certain. `confirmed`: when the caller was known to be the
     /// writer, as boot time.
-    pub(crate) async fn place(&self, envelope: Envelope, record: Bytes, body: Option<Body>, confirmed: Duration) -> Placed {
+    pub(crate) async fn place(
+        &self,
+        envelope: Envelope,
+        record: Bytes,
+        body: Option<Body>,
+        confirmed: Duration,
+    ) -> Placed {
         let begin = self.env.clock.since_boot();
         let payload = payload(&envelope, record, body);
         match self.put_until_certain(&envelope, payload).await {
@@ -213,7 +220,8 @@ impl Bucket {
         let opened = head.envelope.number.saturating_sub(head.envelope.position);
         let opener = if head.envelope.opened { Ok(head.clone()) } else { self.head(opened).await };
         let holder = opener.ok().filter(|head| head.envelope.opened);
-        let holder = holder.map_or("an unknown writer".into(), |head| String::from_utf8_lossy(&head.record).into_owned());
+        let holder =
+            holder.map_or("an unknown writer".into(), |head| String::from_utf8_lossy(&head.record).into_owned());
         format!("the log was taken over by {holder} (epoch {}, entry {opened})", head.envelope.epoch)
     }
 }

@@ -147,10 +147,13 @@ mod tests {
     fn yesterdays_envelope_is_read_today() {
         let bytes = envelope().encode();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, concat!(
+        assert_eq!(
+            hex,
+            concat!(
                 "46525a4c01000100020100000000000003000000000000000400000000000000201f1e1d1c1b1a191817161514131211010100000000000003",
                 "000000000000000500000000000000ebfac13fbbcae505574252067085773380c383f363bd3d9b"
-            ));
+            )
+        );
         assert_eq!(Envelope::parse(&bytes), Some(envelope()));
         let opened = Envelope { opened: true, position: 0, body: None, ..envelope() };
         assert_eq!(Envelope::parse(&opened.encode()), Some(opened));
@@ -180,6 +183,7 @@ mod tests {
         assert_eq!(course.take(&entry(3, 0)), Verdict::Opens);
         assert_eq!(course.take(&entry(1, 3)), Verdict::Void);
         assert_eq!(course.take(&entry(2, 0)), Verdict::Void);
+        assert_eq!(course.take(&entry(1, 1)), Verdict::Void);
         assert_eq!(course.take(&entry(3, 1)), Verdict::Counts);
         assert_eq!(course, Course { epoch: 3, next_position: 2 });
     }

@@ -19,7 +19,9 @@ const HEADS_AT_ONCE: usize = 16;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OpenError {
     /// Entries that follow the snapshot are gone: somebody else went on and trimmed. A newer snapshot is there.
-    #[error("log entry {missing} is not there, though later ones are: the log was trimmed; start from a newer snapshot")]
+    #[error(
+        "log entry {missing} is not there, though later ones are: the log was trimmed; start from a newer snapshot"
+    )]
     Trimmed {
         /// The first one missing.
         missing: Seq,
@@ -86,7 +88,8 @@ pub(crate) async fn catch_up(core: &Core, known: Seq) -> Result<Standing, OpenEr
     let numbers = bucket.all_numbers_after(known.0).await?;
     let row = (known.0 + 1..).zip(&numbers).take_while(|(expected, number)| expected == *number).count();
     check_hole(bucket, known.0 + row as u64 + 1, numbers[row..].last().copied()).await?;
-    let mut heads = futures::stream::iter(&numbers[..row]).map(|number| bucket.head(*number)).buffered(HEADS_AT_ONCE);
+    let row = numbers[..row].to_vec();
+    let mut heads = futures::stream::iter(row).map(|number| bucket.head(number)).buffered(HEADS_AT_ONCE);
     while let Some(head) = heads.next().await {
         take(core, &mut standing, &head?);
     }

@@ -116,7 +116,8 @@ async fn an_append_returns_what_its_caller_does_not_know(site: &dyn Site) {
 
 async fn overlapping_appends_keep_the_order_in_which_they_began(site: &dyn Site) {
     let log = site.open(Seq::ZERO).await;
-    let calls = (0..100).map(|call| log.append(Seq::ZERO, vec![entry(&format!("{call}-0")), entry(&format!("{call}-1"))]));
+    let calls =
+        (0..100).map(|call| log.append(Seq::ZERO, vec![entry(&format!("{call}-0")), entry(&format!("{call}-1"))]));
     let firsts: Vec<Seq> = join_all(calls).await.into_iter().map(|done| done.expect("append").first).collect();
     assert!(firsts.is_sorted(), "numbers follow the order of the calls: {firsts:?}");
     let expected: Vec<String> = (0..100).flat_map(|call| [format!("{call}-0"), format!("{call}-1")]).collect();
@@ -156,7 +157,13 @@ fn bodies() -> Vec<Body> {
         Body::from(plain(BLOCK_BYTES)),
         Body::from(aligned(3 * BLOCK_BYTES)),
         Body::from(aligned(2 * BLOCK_BYTES + 17)),
-        Body::from(vec![aligned(BLOCK_BYTES), plain(100), aligned(BLOCK_BYTES), Bytes::new(), plain(BLOCK_BYTES - 100)]),
+        Body::from(vec![
+            aligned(BLOCK_BYTES),
+            plain(100),
+            aligned(BLOCK_BYTES),
+            Bytes::new(),
+            plain(BLOCK_BYTES - 100),
+        ]),
         Body::from(vec![plain(5), aligned(4 * BLOCK_BYTES), plain(7)]),
         Body::from(plain(3 << 20)),
         Body::default(),
