@@ -1,6 +1,7 @@
 //! Tests of the whole. One program, because each that links all crates costs seconds to build.
 
 mod clients;
+mod documents;
 mod hostile_decode;
 mod simulation;
 mod store_minio;

@@ -117,11 +117,7 @@ pub(crate) fn parse(mut bytes: Bytes) -> Result<Request, Refused> {
 }
 
 /// Handles any request but Produce.
-pub(crate) async fn handle(
-    node: &Arc<Node>,
-    request: Request,
-    stopping: Stopping,
-) -> Result<Answer, Refused> {
+pub(crate) async fn handle(node: &Arc<Node>, request: Request, stopping: Stopping) -> Result<Answer, Refused> {
     match request.header.api_key {
         key::API_VERSIONS => api_versions::handle(&request),
         key::METADATA => metadata::handle(node, &request).await,

@@ -89,13 +89,7 @@ async fn accept(node: Arc<Node>, listener: TcpListener, stopping: Stopping) {
     }
 }
 
-fn admit(
-    node: &Arc<Node>,
-    connections: &mut JoinSet<()>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    stopping: &Stopping,
-) {
+fn admit(node: &Arc<Node>, connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, stopping: &Stopping) {
     if connections.len() >= node.settings.connections_max {
         node.metrics.connections_rejected.inc();
         tracing::debug!(%peer, most = node.settings.connections_max, "too many connections: closed at once");

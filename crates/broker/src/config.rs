@@ -155,7 +155,12 @@ impl<'a> Layers<'a> {
     pub fn candidates(&self, setting: &Setting, scope: Scope) -> Vec<Candidate<'a>> {
         let mut candidates = Vec::new();
         if let (Scope::Topic, Some(value)) = (scope, self.topic.and_then(|values| values.get(setting.name))) {
-            candidates.push(Candidate { name: setting.name, value: value.into(), source: Source::DynamicTopic, unit: 1 });
+            candidates.push(Candidate {
+                name: setting.name,
+                value: value.into(),
+                source: Source::DynamicTopic,
+                unit: 1,
+            });
         }
         let own = [(setting.name, 1)];
         let names = if scope == Scope::Topic { setting.synonyms } else { own.as_slice() };

@@ -55,10 +55,7 @@ enum ConnectionError {
 impl ConnectionError {
     /// Whether it is a peer that went away, which is nobody's fault.
     fn is_disconnect(&self) -> bool {
-        matches!(
-            self,
-            ConnectionError::Read(FrameReadError::Io(_) | FrameReadError::Torn) | ConnectionError::Write(_)
-        )
+        matches!(self, ConnectionError::Read(FrameReadError::Io(_) | FrameReadError::Torn) | ConnectionError::Write(_))
     }
 }
 
@@ -74,7 +71,12 @@ pub(crate) async fn serve(node: Arc<Node>, mut stream: TcpStream, stopping: Stop
         Err(error) => {
             node.metrics.connections_failed.inc();
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(?peer, %error, cause, "connection closed because of what the client sent");
+            match error {
+                ConnectionError::Refused(Refused::Encode(_)) => {
+                    tracing::error!(?peer, %error, cause, "connection closed")
+                }
+                _ => tracing::info!(?peer, %error, cause, "connection closed because of what the client sent"),
+            }
         }
     }
 }
@@ -159,7 +161,13 @@ async fn write_answers(
     stream: WriteHalf<'_>,
     mut queue: mpsc::Receiver<Box<Queued>>,
 ) -> Result<(), ConnectionError> {
-    let mut outgoing = Outgoing { stream, stall_timeout: node.settings.stall_timeout, slices: VecDeque::new(), places: Vec::new(), held: Vec::new() };
+    let mut outgoing = Outgoing {
+        stream,
+        stall_timeout: node.settings.stall_timeout,
+        slices: VecDeque::new(),
+        places: Vec::new(),
+        held: Vec::new(),
+    };
     loop {
         let next = match queue.try_recv() {
             Ok(next) => Some(next),

@@ -80,7 +80,11 @@ fn fixed_values(id: BrokerId, settings: &BrokerSettings) -> Values {
     derive("socket.request.max.bytes", text(own.frame_bytes_max), text(kafka.frame_bytes_max));
     derive("fetch.max.bytes", text(own.fetch_bytes_max), text(kafka.fetch_bytes_max));
     derive("max.connections", text(own.connections_max), text(i32::MAX as usize));
-    derive("connections.max.idle.ms", own.idle_timeout.as_millis().to_string(), kafka.idle_timeout.as_millis().to_string());
+    derive(
+        "connections.max.idle.ms",
+        own.idle_timeout.as_millis().to_string(),
+        kafka.idle_timeout.as_millis().to_string(),
+    );
     derive("queued.max.request.bytes", text(own.request_bytes_in_flight), String::new());
     derive("broker.id", id.to_string(), String::new());
     derive("node.id", id.to_string(), String::new());

@@ -131,14 +131,10 @@ impl Client {
     }
 
     /// Produces one batch to one partition with acks=all, in version 11.
-    pub async fn produce(
-        &mut self,
-        topic: &str,
-        partition: i32,
-        batch: Bytes,
-    ) -> io::Result<PartitionProduceResponse> {
+    pub async fn produce(&mut self, topic: &str, partition: i32, batch: Bytes) -> io::Result<PartitionProduceResponse> {
         let response = self.call(11, &produce_request(topic, partition, batch)).await?;
-        let partition = response.responses.into_iter().next().and_then(|topic| topic.partition_responses.into_iter().next());
+        let partition =
+            response.responses.into_iter().next().and_then(|topic| topic.partition_responses.into_iter().next());
         partition.ok_or_else(|| invalid("an answer without a partition"))
     }
 
@@ -165,10 +161,8 @@ pub fn produce_request(topic: &str, partition: i32, batch: Bytes) -> ProduceRequ
 
 /// A fetch request of one partition without a session, for versions up to 12.
 pub fn fetch_request(topic: &str, partition: i32, offset: i64, max_wait_ms: i32) -> FetchRequest {
-    let wanted = FetchPartition::default()
-        .with_partition(partition)
-        .with_fetch_offset(offset)
-        .with_partition_max_bytes(1 << 20);
+    let wanted =
+        FetchPartition::default().with_partition(partition).with_fetch_offset(offset).with_partition_max_bytes(1 << 20);
     let topic = FetchTopic::default().with_topic(topic_name(topic)).with_partitions(vec![wanted]);
     FetchRequest::default()
         .with_replica_id((-1).into())

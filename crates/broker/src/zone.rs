@@ -6,7 +6,10 @@ const KEYS: [&str; 5] = ["zone", "ws_az", "warpstream_az", "diskless_az", "autom
 /// The zone in a client id such as `orders-1,zone=eu-central-1a`.
 pub(crate) fn of_client(client_id: Option<&str>) -> Option<&str> {
     let pairs = client_id?.split([',', ';', '&', '|', ' ']);
-    pairs.filter_map(|pair| pair.split_once('=')).find(|(key, zone)| KEYS.contains(key) && !zone.is_empty()).map(|pair| pair.1)
+    pairs
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, zone)| KEYS.contains(key) && !zone.is_empty())
+        .map(|pair| pair.1)
 }
 
 #[cfg(test)]

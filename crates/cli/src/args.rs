@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-/// Kafka for object storage: one binary, brokers that keep nothing.
+/// Kafka for object storage: one binary, brokers that keep nothing
 #[derive(Debug, Parser)]
-#[command(name = "frazil", version, about, propagate_version = true, max_term_width = 120)]
+#[command(name = "frazil", version, propagate_version = true, max_term_width = 120)]
 pub struct CommandLine {
     /// What to do.
     #[command(subcommand)]
@@ -104,7 +104,8 @@ impl Args for SettingFlags {
     fn augment_args(command: Command) -> Command {
         KEYS.iter().fold(command, |command, key| {
             let words = &SPELLINGS[key.path];
-            let help = if key.default.is_empty() { key.help } else { &format!("{} [default: {}]", key.help, key.default) };
+            let help =
+                if key.default.is_empty() { key.help } else { &format!("{} [default: {}]", key.help, key.default) };
             command.arg(
                 Arg::new(key.path)
                     .long(words.flag.as_str())

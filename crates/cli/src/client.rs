@@ -113,7 +113,8 @@ impl ClientError {
                 Some("start a broker with `frazil dev`, or name one with --bootstrap host:port".to_string())
             }
             ClientError::Advertised { .. } => {
-                let step = "set FRAZIL__KAFKA__ADVERTISE (--kafka-advertise) of the broker to an address that clients reach";
+                let step =
+                    "set FRAZIL__KAFKA__ADVERTISE (--kafka-advertise) of the broker to an address that clients reach";
                 Some(step.to_string())
             }
             ClientError::Refused { error: ResponseError::UnknownTopicOrPartition, .. } => {
@@ -131,9 +132,7 @@ impl ClientError {
 pub(crate) fn check(code: i16, what: impl FnOnce() -> String, message: Option<&StrBytes>) -> Result<(), ClientError> {
     match ResponseError::try_from_code(code) {
         None => Ok(()),
-        Some(error) => {
-            Err(ClientError::Refused { what: what(), error, message: message.map(|text| text.to_string()) })
-        }
+        Some(error) => Err(ClientError::Refused { what: what(), error, message: message.map(|text| text.to_string()) }),
     }
 }
 
@@ -307,11 +306,14 @@ impl Client {
         };
         let ask = || async {
             let metadata = self.metadata(Some(&[topic.to_string()]), create).await?;
-            let answer = metadata.topics.first().map_or(ResponseError::UnknownTopicOrPartition.code(), |t| t.error_code);
+            let answer =
+                metadata.topics.first().map_or(ResponseError::UnknownTopicOrPartition.code(), |t| t.error_code);
             check(answer, || format!("topic {topic}"), None)?;
             let leaders = self.inner.leaders.lock().get(topic).cloned().unwrap_or_default();
             match leaders.is_empty() {
-                true => check(ResponseError::LeaderNotAvailable.code(), || format!("topic {topic}"), None).map(|()| leaders),
+                true => {
+                    check(ResponseError::LeaderNotAvailable.code(), || format!("topic {topic}"), None).map(|()| leaders)
+                }
                 false => Ok(leaders),
             }
         };

@@ -141,8 +141,7 @@ impl Shop {
 }
 
 /// Fills the topic until the future is dropped. Errors that may pass are waited out.
-pub async fn run(client: Client, env: Env) -> Result<(), ClientError> {
-    create_topic(&client).await?;
+pub async fn fill(client: Client, env: Env) -> Result<(), ClientError> {
     let options = ProducerOptions { compression: Compression::Lz4, ..ProducerOptions::default() };
     let mut producer = Producer::open(client, TOPIC, options).await?;
     let mut shop = Shop::new(env);
@@ -162,7 +161,8 @@ pub async fn run(client: Client, env: Env) -> Result<(), ClientError> {
     }
 }
 
-async fn create_topic(client: &Client) -> Result<(), ClientError> {
+/// Makes the topic unless it exists.
+pub async fn create_topic(client: &Client) -> Result<(), ClientError> {
     let keep_an_hour = [("retention.ms".to_string(), "3600000".to_string())];
     match client.create_topic(TOPIC, Some(PARTITIONS), &keep_an_hour, false).await {
         Err(ClientError::Refused { error: ResponseError::TopicAlreadyExists, .. }) => Ok(()),

@@ -186,6 +186,11 @@ impl Server {
         }
     }
 
+    /// Whether nobody has made a topic here yet.
+    pub fn is_new(&self) -> bool {
+        self.log.state().topics().next().is_none()
+    }
+
     /// What `/readyz` says.
     pub fn health(&self) -> HealthReport {
         self.state.report()

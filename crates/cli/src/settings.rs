@@ -67,7 +67,11 @@ impl HostPort {
 
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -239,7 +243,8 @@ impl Reader<'_> {
     fn refuse_secret_flag(&mut self, path: &'static str, value: &Value) {
         let holds_secret = !value.is_referenced() && redact::url(value.expose()) != value.expose();
         if holds_secret && matches!(value.origin, Origin::Flag(_)) {
-            let cause = "flags are visible to everybody on the machine; write the secret as ${env:NAME} or ${file:/path}";
+            let cause =
+                "flags are visible to everybody on the machine; write the secret as ${env:NAME} or ${file:/path}";
             self.invalid(path, cause.to_string());
         }
     }
@@ -350,7 +355,11 @@ fn check_kind(kind: Kind, text: &str) -> Result<(), String> {
 
 fn integer(kind: Kind, text: &str) -> Result<i64, String> {
     if let Ok(number) = text.trim().parse::<i64>() {
-        return if kind == Kind::Bytes && number < 0 { Err("a size cannot be negative".to_string()) } else { Ok(number) };
+        return if kind == Kind::Bytes && number < 0 {
+            Err("a size cannot be negative".to_string())
+        } else {
+            Ok(number)
+        };
     }
     let parsed = match kind {
         Kind::Bytes | Kind::KafkaBytes => units::parse_bytes(text).map(i64::try_from),

@@ -31,7 +31,7 @@ use crate::writer::{Hangar, Writer};
 use frazil_base::{Env, Epoch, Seq, TopicPartition};
 use frazil_meta::CommitLog;
 use frazil_meta::record::Command;
-use frazil_meta::state::{Mutation, Outcome, State};
+use frazil_meta::state::{Outcome, State};
 use frazil_store::ObjectStorage;
 use futures::FutureExt;
 use prometheus_client::registry::Registry;
@@ -95,7 +95,7 @@ impl Log {
         env: Env,
         identity: BrokerIdentity,
         options: LogOptions,
-        rule: Mutation,
+        rule: frazil_meta::state::Mutation,
     ) -> Result<Log, OpenError> {
         let health = HealthCell::new();
         let opened = open::open(engine.as_ref(), store.as_ref(), &env, &identity, Some(rule), health.clone()).await?;

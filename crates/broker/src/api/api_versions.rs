@@ -20,9 +20,9 @@ pub(crate) fn handle(request: &Request) -> Result<Answer, Refused> {
         || is_software_name(&wanted.client_software_name) && is_software_name(&wanted.client_software_version);
     let error_code = if named { 0 } else { ResponseError::InvalidRequest.code() };
     let served = if named { key::SUPPORTED } else { &[] };
-    let served = served.iter().map(|api| {
-        ApiVersion::default().with_api_key(api.key).with_min_version(api.min).with_max_version(api.max)
-    });
+    let served = served
+        .iter()
+        .map(|api| ApiVersion::default().with_api_key(api.key).with_min_version(api.min).with_max_version(api.max));
     let response = ApiVersionsResponse::default().with_error_code(error_code).with_api_keys(served.collect());
     request.answer(&response, error_code)
 }

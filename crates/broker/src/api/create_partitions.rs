@@ -29,9 +29,7 @@ pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Ref
         let result = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
         results.push(match grown {
             Ok(()) => result.with_error_message(None),
-            Err(refusal) => {
-                result.with_error_code(refusal.code.code()).with_error_message(Some(text(refusal.message)))
-            }
+            Err(refusal) => result.with_error_code(refusal.code.code()).with_error_message(Some(text(refusal.message))),
         });
     }
     let error_code = super::first_error(results.iter().map(|result| result.error_code));

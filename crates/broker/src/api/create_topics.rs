@@ -158,7 +158,9 @@ pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Ref
         let checked = match times_named.get_mut(topic.name.as_str()).map(std::mem::take) {
             // Named twice; the first mention was answered.
             None | Some(0) => continue,
-            Some(1) => Creation::from_request(node, topic).and_then(|creation| names.add(&topic.name).map(|()| creation)),
+            Some(1) => {
+                Creation::from_request(node, topic).and_then(|creation| names.add(&topic.name).map(|()| creation))
+            }
             Some(_) => Err(Refusal::new(ResponseError::InvalidRequest, "Duplicate topic name.")),
         };
         let created = create_one(node, request.header.api_version, checked, wanted.validate_only);
@@ -251,7 +253,9 @@ fn shown(node: &Node, state: &State, configs: &Values) -> Vec<CreatableTopicConf
 fn assigned(node: &Node, wanted: &CreatableTopic) -> Result<(i32, i16), Refusal> {
     let invalid = |message: String| Err(Refusal::new(ResponseError::InvalidRequest, message));
     if i32::from(wanted.replication_factor) != BROKER_CHOOSES {
-        return invalid("A manual partition assignment was specified, but replication factor was not set to -1.".into());
+        return invalid(
+            "A manual partition assignment was specified, but replication factor was not set to -1.".into(),
+        );
     }
     if wanted.num_partitions != BROKER_CHOOSES {
         return invalid("A manual partition assignment was specified, but numPartitions was not set to -1.".into());
@@ -280,10 +284,7 @@ fn misplaced(message: impl Into<String>) -> Refusal {
 }
 
 /// Checks the replicas that a client placed; gives their number.
-pub(crate) fn check_replicas(
-    state: &State,
-    replicas: &[kafka_protocol::messages::BrokerId],
-) -> Result<usize, Refusal> {
+pub(crate) fn check_replicas(state: &State, replicas: &[kafka_protocol::messages::BrokerId]) -> Result<usize, Refusal> {
     if replicas.is_empty() {
         return Err(misplaced("The manual partition assignment includes an empty replica list."));
     }
@@ -294,7 +295,9 @@ pub(crate) fn check_replicas(
         return Err(misplaced("The manual partition assignment includes a broker more than once."));
     }
     match ids.iter().find(|id| !state.brokers().any(|broker| broker.id.0 == **id)) {
-        Some(id) => Err(misplaced(format!("The manual partition assignment includes broker {id}, but no such broker is registered."))),
+        Some(id) => Err(misplaced(format!(
+            "The manual partition assignment includes broker {id}, but no such broker is registered."
+        ))),
         None => Ok(replicas.len()),
     }
 }

@@ -76,7 +76,10 @@ fn find(node: &Node, wanted: &DeleteTopicState) -> Result<(TopicId, String), Ref
         (Some(name), true) => state.topic_by_name(name).ok_or(ResponseError::UnknownTopicOrPartition),
         (None, false) => state.topic(TopicId(wanted.topic_id.as_u128())).ok_or(ResponseError::UnknownTopicId),
         (Some(_), false) => {
-            return Err(Refusal::new(ResponseError::InvalidRequest, "You may not specify both topic name and topic id."));
+            return Err(Refusal::new(
+                ResponseError::InvalidRequest,
+                "You may not specify both topic name and topic id.",
+            ));
         }
         (None, true) => {
             return Err(Refusal::new(ResponseError::InvalidRequest, "Neither topic name nor id were specified."));

@@ -44,9 +44,7 @@ pub(crate) fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> 
             .with_resource_name(resource.resource_name.clone());
         match describe(node, resource, detail) {
             Ok(configs) => result.with_error_message(None).with_configs(configs),
-            Err(refusal) => {
-                result.with_error_code(refusal.code.code()).with_error_message(Some(text(refusal.message)))
-            }
+            Err(refusal) => result.with_error_code(refusal.code.code()).with_error_message(Some(text(refusal.message))),
         }
     });
     let results: Vec<_> = results.collect();
@@ -81,7 +79,11 @@ fn describe(
         BROKER => {
             check_own_id(node, name)?;
             let layers = node.broker_layers(&state);
-            Ok(table::BROKER.iter().filter(asked).map(|setting| shown(setting, Scope::Broker, layers, detail)).collect())
+            Ok(table::BROKER
+                .iter()
+                .filter(asked)
+                .map(|setting| shown(setting, Scope::Broker, layers, detail))
+                .collect())
         }
         BROKER_LOGGER | CLIENT_METRICS | GROUP => Ok(Vec::new()),
         other => Err(Refusal::new(ResponseError::InvalidRequest, format!("Unsupported resource type: {other}"))),
@@ -128,7 +130,8 @@ fn synonyms(setting: &Setting, scope: Scope, layers: Layers<'_>) -> Vec<Describe
         DescribeConfigsSynonym::default().with_name(text(name)).with_value(Some(text(value))).with_source(source as i8)
     };
     let candidates = layers.candidates(setting, scope);
-    let candidates = candidates.into_iter().map(|candidate| synonym(candidate.name, candidate.value.into_owned(), candidate.source));
+    let candidates =
+        candidates.into_iter().map(|candidate| synonym(candidate.name, candidate.value.into_owned(), candidate.source));
     let own_default = setting.default.filter(|_| scope == Scope::Topic && setting.synonyms.is_empty());
     candidates.chain(own_default.map(|value| synonym(setting.name, value.to_owned(), Source::Default))).collect()
 }

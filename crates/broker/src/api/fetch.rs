@@ -30,11 +30,7 @@ enum Fate {
     Planned { index: i32 },
 }
 
-pub(crate) async fn handle(
-    node: &Node,
-    request: &Request,
-    stopping: Stopping,
-) -> Result<Answer, Refused> {
+pub(crate) async fn handle(node: &Node, request: &Request, stopping: Stopping) -> Result<Answer, Refused> {
     let version = request.header.api_version;
     let fetch = FetchRequest::decode(version, request.body.clone()).map_err(|cause| request.malformed(cause))?;
     if fetch.session_epoch > 0 {

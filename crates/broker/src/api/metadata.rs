@@ -45,8 +45,8 @@ pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Ref
     let version = request.header.api_version;
     let all = wanted.topics.is_none() || version == 0 && wanted.topics.as_ref().is_some_and(Vec::is_empty);
     let asked = if all { Vec::new() } else { wanted.topics.unwrap_or_default() };
-    let may_create = node.settings.auto_create_topics
-        && (version < AUTO_CREATION_ASKED_FROM || wanted.allow_auto_topic_creation);
+    let may_create =
+        node.settings.auto_create_topics && (version < AUTO_CREATION_ASKED_FROM || wanted.allow_auto_topic_creation);
     let refused = if may_create { create_missing(node, &asked).await } else { Vec::new() };
 
     let state = node.log.state();

@@ -117,7 +117,8 @@ impl Begun {
             let partitions = fates.into_iter().map(|fate| fate.response(&mut placements)).collect();
             topics.push(TopicResponse { name, id, partitions });
         }
-        let codes = topics.iter().flat_map(|topic: &TopicResponse| &topic.partitions).map(|partition| partition.error_code);
+        let codes =
+            topics.iter().flat_map(|topic: &TopicResponse| &topic.partitions).map(|partition| partition.error_code);
         let error_code = super::first_error(codes);
         if self.expects_answer {
             Answer::new(vec![encode_response(self.version, self.correlation_id, &topics, 0)], error_code)
@@ -128,7 +129,10 @@ impl Begun {
 }
 
 impl Fate {
-    fn response(self, placements: &mut impl Iterator<Item = Option<Result<Placed, ProduceError>>>) -> PartitionResponse {
+    fn response(
+        self,
+        placements: &mut impl Iterator<Item = Option<Result<Placed, ProduceError>>>,
+    ) -> PartitionResponse {
         let (index, log_append_time_ms) = match self {
             Fate::Refused(response) => return response,
             Fate::Submitted { index, log_append_time_ms } => (index, log_append_time_ms),

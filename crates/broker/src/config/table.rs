@@ -142,10 +142,15 @@ pub(crate) const TOPIC: &[Setting] = &[
         .rule(AtLeast(0))
         .falls_back_to(&[("log.cleaner.min.compaction.lag.ms", 1)])
         .without_effect(),
-    row("min.insync.replicas", Int, "1", "Replicas that must have a record before acks=all is answered; the store decides here.")
-        .rule(AtLeast(1))
-        .falls_back_to(&[("min.insync.replicas", 1)])
-        .without_effect(),
+    row(
+        "min.insync.replicas",
+        Int,
+        "1",
+        "Replicas that must have a record before acks=all is answered; the store decides here.",
+    )
+    .rule(AtLeast(1))
+    .falls_back_to(&[("min.insync.replicas", 1)])
+    .without_effect(),
     row("preallocate", Boolean, "false", "Whether log files are allocated in advance.")
         .falls_back_to(&[("log.preallocate", 1)])
         .without_effect(),
@@ -159,7 +164,11 @@ pub(crate) const TOPIC: &[Setting] = &[
         .without_effect(),
     row("retention.ms", Long, "604800000", "How long records are kept; -1 keeps them for ever.")
         .rule(AtLeast(-1))
-        .falls_back_to(&[("log.retention.ms", 1), ("log.retention.minutes", MINUTE_MS), ("log.retention.hours", HOUR_MS)])
+        .falls_back_to(&[
+            ("log.retention.ms", 1),
+            ("log.retention.minutes", MINUTE_MS),
+            ("log.retention.hours", HOUR_MS),
+        ])
         .without_effect(),
     row("segment.bytes", Int, "1073741824", "Size of log files; segments here mix all partitions.")
         .rule(AtLeast(1 << 20))
@@ -177,22 +186,34 @@ pub(crate) const TOPIC: &[Setting] = &[
         .rule(AtLeast(1))
         .falls_back_to(&[("log.roll.ms", 1), ("log.roll.hours", HOUR_MS)])
         .without_effect(),
-    row("unclean.leader.election.enable", Boolean, "false", "Whether a replica that lags may lead; there are none here.")
-        .falls_back_to(&[("unclean.leader.election.enable", 1)])
-        .without_effect(),
+    row(
+        "unclean.leader.election.enable",
+        Boolean,
+        "false",
+        "Whether a replica that lags may lead; there are none here.",
+    )
+    .falls_back_to(&[("unclean.leader.election.enable", 1)])
+    .without_effect(),
 ];
 
 /// Broker settings, by name.
 pub(crate) const BROKER: &[Setting] = &[
-    row("advertised.listeners", String, "", "Addresses that clients are told to use.").without_default().update(ReadOnly),
-    row("auto.create.topics.enable", Boolean, "true", "Whether asking for an unknown topic creates it.").update(ReadOnly),
+    row("advertised.listeners", String, "", "Addresses that clients are told to use.")
+        .without_default()
+        .update(ReadOnly),
+    row("auto.create.topics.enable", Boolean, "true", "Whether asking for an unknown topic creates it.")
+        .update(ReadOnly),
     row("background.threads", Int, "10", "Threads for background work.").rule(AtLeast(1)).without_effect(),
     row("broker.id", Int, "-1", "This broker's number.").update(ReadOnly),
     row("broker.rack", String, "", "This broker's zone.").without_default().update(ReadOnly),
-    row("compression.gzip.level", Int, "-1", "Default of the topic setting.").rule(OrBetween(-1, 1, 9)).without_effect(),
+    row("compression.gzip.level", Int, "-1", "Default of the topic setting.")
+        .rule(OrBetween(-1, 1, 9))
+        .without_effect(),
     row("compression.lz4.level", Int, "9", "Default of the topic setting.").rule(Between(1, 17)).without_effect(),
     row("compression.type", String, "producer", "Default of the topic setting.").rule(CODECS),
-    row("compression.zstd.level", Int, "3", "Default of the topic setting.").rule(Between(-131_072, 22)).without_effect(),
+    row("compression.zstd.level", Int, "3", "Default of the topic setting.")
+        .rule(Between(-131_072, 22))
+        .without_effect(),
     row("connections.max.idle.ms", Long, "600000", "Idle connections are closed after this time.").update(ReadOnly),
     row("controlled.shutdown.enable", Boolean, "true", "Brokers always drain before they stop.")
         .update(ReadOnly)
@@ -241,8 +262,12 @@ pub(crate) const BROKER: &[Setting] = &[
         .update(ReadOnly)
         .without_effect(),
     row("log.index.interval.bytes", Int, "4096", "Default of index.interval.bytes.").rule(AtLeast(0)).without_effect(),
-    row("log.index.size.max.bytes", Int, "10485760", "Default of segment.index.bytes.").rule(AtLeast(4)).without_effect(),
-    row("log.local.retention.bytes", Long, "-2", "Default of local.retention.bytes.").rule(AtLeast(-2)).without_effect(),
+    row("log.index.size.max.bytes", Int, "10485760", "Default of segment.index.bytes.")
+        .rule(AtLeast(4))
+        .without_effect(),
+    row("log.local.retention.bytes", Long, "-2", "Default of local.retention.bytes.")
+        .rule(AtLeast(-2))
+        .without_effect(),
     row("log.local.retention.ms", Long, "-2", "Default of local.retention.ms.").rule(AtLeast(-2)).without_effect(),
     row("log.message.timestamp.after.max.ms", Long, "3600000", "Default of message.timestamp.after.max.ms.")
         .rule(AtLeast(0)),
@@ -272,8 +297,12 @@ pub(crate) const BROKER: &[Setting] = &[
     row("log.roll.jitter.ms", Long, "", "Default of segment.jitter.ms.").without_default().without_effect(),
     row("log.roll.ms", Long, "", "Default of segment.ms.").without_default().without_effect(),
     row("log.segment.bytes", Int, "1073741824", "Default of segment.bytes.").rule(AtLeast(1 << 20)).without_effect(),
-    row("log.segment.delete.delay.ms", Long, "60000", "Default of file.delete.delay.ms.").rule(AtLeast(0)).without_effect(),
-    row("max.connections", Int, "2147483647", "Connections at a time; more are closed.").rule(AtLeast(0)).update(ReadOnly),
+    row("log.segment.delete.delay.ms", Long, "60000", "Default of file.delete.delay.ms.")
+        .rule(AtLeast(0))
+        .without_effect(),
+    row("max.connections", Int, "2147483647", "Connections at a time; more are closed.")
+        .rule(AtLeast(0))
+        .update(ReadOnly),
     row("max.connections.per.ip", Int, "2147483647", "Connections of one address at a time.")
         .rule(AtLeast(0))
         .without_effect(),
@@ -285,7 +314,9 @@ pub(crate) const BROKER: &[Setting] = &[
         .rule(AtLeast(1))
         .update(PerBroker)
         .without_effect(),
-    row("num.partitions", Int, "1", "Partitions of a topic whose creator names none.").rule(AtLeast(1)).update(ReadOnly),
+    row("num.partitions", Int, "1", "Partitions of a topic whose creator names none.")
+        .rule(AtLeast(1))
+        .update(ReadOnly),
     row("num.replica.fetchers", Int, "1", "Threads that replicate; the store does here.").without_effect(),
     row("offset.metadata.max.bytes", Int, "4096", "Largest text beside a committed offset.")
         .update(ReadOnly)
@@ -294,10 +325,15 @@ pub(crate) const BROKER: &[Setting] = &[
         .rule(AtLeast(1))
         .update(ReadOnly)
         .without_effect(),
-    row("offsets.topic.num.partitions", Int, "50", "Partitions of the offsets topic; the metadata log holds offsets here.")
-        .rule(AtLeast(1))
-        .update(ReadOnly)
-        .without_effect(),
+    row(
+        "offsets.topic.num.partitions",
+        Int,
+        "50",
+        "Partitions of the offsets topic; the metadata log holds offsets here.",
+    )
+    .rule(AtLeast(1))
+    .update(ReadOnly)
+    .without_effect(),
     row("offsets.topic.replication.factor", Short, "3", "Replicas of the offsets topic; there is none here.")
         .rule(AtLeast(1))
         .update(ReadOnly)
@@ -306,7 +342,8 @@ pub(crate) const BROKER: &[Setting] = &[
     row("producer.id.expiration.ms", Int, "86400000", "How long an idle producer id is remembered.")
         .rule(AtLeast(1))
         .without_effect(),
-    row("queued.max.request.bytes", Long, "-1", "Bytes of requests held in memory over all connections.").update(ReadOnly),
+    row("queued.max.request.bytes", Long, "-1", "Bytes of requests held in memory over all connections.")
+        .update(ReadOnly),
     row("queued.max.requests", Int, "500", "Requests waiting for a thread; connections wait by bytes here.")
         .rule(AtLeast(1))
         .update(ReadOnly)
@@ -335,10 +372,15 @@ pub(crate) const BROKER: &[Setting] = &[
         .rule(AtLeast(1))
         .update(ReadOnly)
         .without_effect(),
-    row("transaction.state.log.replication.factor", Short, "3", "Replicas of the transaction topic; there is none here.")
-        .rule(AtLeast(1))
-        .update(ReadOnly)
-        .without_effect(),
+    row(
+        "transaction.state.log.replication.factor",
+        Short,
+        "3",
+        "Replicas of the transaction topic; there is none here.",
+    )
+    .rule(AtLeast(1))
+    .update(ReadOnly)
+    .without_effect(),
     row("transactional.id.expiration.ms", Int, "604800000", "How long an idle transactional id is remembered.")
         .rule(AtLeast(1))
         .update(ReadOnly)

@@ -21,7 +21,8 @@ fn every_default_passes_its_own_check_and_every_synonym_exists() {
         }
         for (synonym, _) in row.synonyms {
             let synonym = table::broker(synonym).unwrap_or_else(|| panic!("{} falls back to {synonym}", row.name));
-            let same_kind = synonym.kind == row.kind || synonym.name.ends_with(".hours") || synonym.name.ends_with(".minutes");
+            let same_kind =
+                synonym.kind == row.kind || synonym.name.ends_with(".hours") || synonym.name.ends_with(".minutes");
             assert!(same_kind, "{}", synonym.name);
         }
     }
@@ -32,7 +33,12 @@ fn a_topics_default_is_what_its_synonyms_give() {
     let nothing = Values::new();
     let layers = Layers { topic: None, broker: None, cluster: None, fixed: &nothing };
     for row in table::TOPIC {
-        assert_eq!(layers.effective(row, Scope::Topic), (row.default.map(str::to_owned), Source::Default), "{}", row.name);
+        assert_eq!(
+            layers.effective(row, Scope::Topic),
+            (row.default.map(str::to_owned), Source::Default),
+            "{}",
+            row.name
+        );
     }
 }
 

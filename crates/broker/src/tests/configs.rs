@@ -2,7 +2,9 @@ use super::world::World;
 use crate::BrokerSettings;
 use crate::testing::{Client, batch};
 use frazil_wire::Compression;
-use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource as ReplacedResource, AlterableConfig as Replaced};
+use kafka_protocol::messages::alter_configs_request::{
+    AlterConfigsResource as ReplacedResource, AlterableConfig as Replaced,
+};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult};
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
@@ -68,7 +70,8 @@ async fn every_setting_of_a_topic_is_listed_with_default_type_and_synonyms() {
     let retention = &configs["retention.ms"];
     assert_eq!((retention.value.as_deref().map(String::from), retention.config_source), (Some("604800000".into()), 5));
     assert_eq!(retention.config_type, 5);
-    let synonyms: Vec<_> = retention.synonyms.iter().map(|synonym| (synonym.name.to_string(), synonym.source)).collect();
+    let synonyms: Vec<_> =
+        retention.synonyms.iter().map(|synonym| (synonym.name.to_string(), synonym.source)).collect();
     assert_eq!(synonyms, [("log.retention.hours".to_owned(), 5)]);
     assert_eq!(configs["cleanup.policy"].value.as_deref().map(String::from), Some("delete".into()));
     assert_eq!((configs["cleanup.policy"].config_type, configs["preallocate"].config_type), (7, 1));
@@ -92,7 +95,9 @@ async fn only_the_settings_asked_for_are_listed() {
     let response = client.call(4, &request).await.expect("answered");
     let names: Vec<_> = response.results[0].configs.iter().map(|config| config.name.to_string()).collect();
     assert_eq!(names, ["retention.ms"]);
-    assert!(response.results[0].configs[0].synonyms.is_empty() && response.results[0].configs[0].documentation.is_none());
+    assert!(
+        response.results[0].configs[0].synonyms.is_empty() && response.results[0].configs[0].documentation.is_none()
+    );
 }
 
 #[tokio::test]
@@ -100,9 +105,15 @@ async fn unknown_resources_get_kafkas_codes() {
     let world = World::new();
     let broker = world.start(0).await;
     let mut client = broker.client_with("t", 1).await;
-    for (kind, name, code) in [(TOPIC, "nowhere", 3), (TOPIC, "bad name", 17), (BROKER, "1", 42), (BROKER, "x", 42), (99, "t", 42)] {
+    for (kind, name, code) in
+        [(TOPIC, "nowhere", 3), (TOPIC, "bad name", 17), (BROKER, "1", 42), (BROKER, "x", 42), (99, "t", 42)]
+    {
         assert_eq!(describe_as(&mut client, 4, kind, name).await.error_code, code, "describe {kind} {name}");
-        assert_eq!(alter(&mut client, kind, name, &[("retention.ms", SET, Some("1"))]).await, code, "alter {kind} {name}");
+        assert_eq!(
+            alter(&mut client, kind, name, &[("retention.ms", SET, Some("1"))]).await,
+            code,
+            "alter {kind} {name}"
+        );
     }
 }
 
@@ -129,7 +140,11 @@ async fn incremental_changes_set_delete_append_and_subtract() {
         ("preallocate", SET, Some("maybe"), 40, "TRUE/1"),
     ];
     for (name, operation, value, code, expected) in cases {
-        assert_eq!(alter(&mut client, TOPIC, "t", &[(name, *operation, *value)]).await, *code, "{name} {operation} {value:?}");
+        assert_eq!(
+            alter(&mut client, TOPIC, "t", &[(name, *operation, *value)]).await,
+            *code,
+            "{name} {operation} {value:?}"
+        );
         let (value, source) = value_of(&mut client, TOPIC, "t", name).await;
         assert_eq!(format!("{value}/{source}"), *expected, "{name} {operation}");
     }
@@ -170,7 +185,9 @@ async fn broker_settings_have_sources_and_are_defaults_of_topics() {
     let broker = world.start_with(3, None, settings).await;
     let mut client = broker.client_with("t", 1).await;
     let configs = describe(&mut client, BROKER, "3").await;
-    let shown = |name: &str| (configs[name].value.as_deref().map(String::from), configs[name].config_source, configs[name].read_only);
+    let shown = |name: &str| {
+        (configs[name].value.as_deref().map(String::from), configs[name].config_source, configs[name].read_only)
+    };
     assert_eq!(shown("node.id"), (Some("3".into()), 4, true));
     assert_eq!(shown("num.partitions"), (Some("4".into()), 4, true));
     assert_eq!(shown("default.replication.factor"), (Some("1".into()), 5, true));
@@ -186,9 +203,16 @@ async fn broker_settings_have_sources_and_are_defaults_of_topics() {
     let synonyms: Vec<_> = describe(&mut client, TOPIC, "t").await["retention.ms"]
         .synonyms
         .iter()
-        .map(|synonym| (synonym.name.to_string(), synonym.value.as_deref().map(String::from).unwrap_or_default(), synonym.source))
+        .map(|synonym| {
+            (synonym.name.to_string(), synonym.value.as_deref().map(String::from).unwrap_or_default(), synonym.source)
+        })
         .collect();
-    let expected = [("log.retention.ms", "8", 2), ("log.retention.ms", "9", 3), ("log.retention.hours", "1", 4), ("log.retention.hours", "168", 5)];
+    let expected = [
+        ("log.retention.ms", "8", 2),
+        ("log.retention.ms", "9", 3),
+        ("log.retention.hours", "1", 4),
+        ("log.retention.hours", "168", 5),
+    ];
     assert_eq!(synonyms, expected.map(|(name, value, source)| (name.to_owned(), value.to_owned(), source)));
 
     for (name, value) in [("num.partitions", "9"), ("no.such", "1"), ("message.max.bytes", "many")] {

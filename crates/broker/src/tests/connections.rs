@@ -99,7 +99,8 @@ async fn api_versions_of_the_future_is_answered_in_version_0() {
     assert_eq!(ranges, [(18, 0, 4)]);
     client.expect_no_answer();
     let name = StrBytes::from_static_str("test-client");
-    let request = ApiVersionsRequest::default().with_client_software_name(name.clone()).with_client_software_version(name);
+    let request =
+        ApiVersionsRequest::default().with_client_software_name(name.clone()).with_client_software_version(name);
     let response = client.call(4, &request).await.expect("the connection is still good");
     assert_eq!((response.error_code, response.api_keys[0].min_version), (0, 0), "Produce is advertised from 0");
 }
@@ -110,7 +111,8 @@ async fn api_versions_refuses_impossible_software_names() {
     let broker = world.start(0).await;
     let mut client = broker.client().await;
     let bad = StrBytes::from_static_str("-no-");
-    let request = ApiVersionsRequest::default().with_client_software_name(bad.clone()).with_client_software_version(bad);
+    let request =
+        ApiVersionsRequest::default().with_client_software_name(bad.clone()).with_client_software_version(bad);
     assert_eq!(client.call(3, &request).await.expect("answered").error_code, 42);
     assert_eq!(client.call(2, &ApiVersionsRequest::default()).await.expect("answered").error_code, 0);
 }
@@ -119,7 +121,9 @@ async fn api_versions_refuses_impossible_software_names() {
 async fn unknown_apis_and_versions_close_the_connection() {
     let world = World::new();
     let broker = world.start(0).await;
-    for (key, version, header_version) in [(0, 2, 1), (0, 14, 2), (1, 3, 1), (11, 0, 1), (3, 99, 2), (999, 0, 1), (-1, 0, 1)] {
+    for (key, version, header_version) in
+        [(0, 2, 1), (0, 14, 2), (1, 3, 1), (11, 0, 1), (3, 99, 2), (999, 0, 1), (-1, 0, 1)]
+    {
         let mut client = broker.client().await;
         let frame = client.frame(key, version, header_version, &[0; 32]).expect("encodes");
         client.send_bytes(&frame).await.expect("sent");
@@ -174,7 +178,8 @@ async fn requests_in_small_pieces_and_many_in_one_write_are_the_same() {
     let mut all = Vec::new();
     for value in ["small", large.as_str(), "again"] {
         let mut body = bytes::BytesMut::new();
-        kafka_protocol::protocol::Encodable::encode(&produce_request("t", 0, one(value)), &mut body, 11).expect("encodes");
+        kafka_protocol::protocol::Encodable::encode(&produce_request("t", 0, one(value)), &mut body, 11)
+            .expect("encodes");
         all.extend_from_slice(&client.frame(0, 11, 2, &body).expect("encodes"));
     }
     let (pieces, rest) = all.split_at(600);
@@ -265,7 +270,9 @@ async fn requests_are_counted_by_api_and_error() {
 
 #[test]
 fn an_idle_connection_takes_little_memory() {
-    fn bytes_of<F>(_: impl FnOnce(std::sync::Arc<crate::node::Node>, tokio::net::TcpStream, crate::stopping::Stopping) -> F) -> usize {
+    fn bytes_of<F>(
+        _: impl FnOnce(std::sync::Arc<crate::node::Node>, tokio::net::TcpStream, crate::stopping::Stopping) -> F,
+    ) -> usize {
         size_of::<F>()
     }
     let bytes = bytes_of(crate::connection::serve);

@@ -73,7 +73,14 @@ async fn every_version_answers_every_partition_and_declines_sessions() {
         let partitions: Vec<_> = response.responses[0]
             .partitions
             .iter()
-            .map(|part| (part.partition_index, part.error_code, part.high_watermark, part.records.as_ref().map_or(0, |records| records.len().min(1))))
+            .map(|part| {
+                (
+                    part.partition_index,
+                    part.error_code,
+                    part.high_watermark,
+                    part.records.as_ref().map_or(0, |records| records.len().min(1)),
+                )
+            })
             .collect();
         assert_eq!(partitions, [(0, 0, 0, 0), (1, 0, 1, 1), (2, 0, 0, 0)], "version {version}");
         assert_eq!(response.responses[0].topic_id, if version >= 13 { id } else { uuid::Uuid::nil() });
@@ -183,7 +190,8 @@ async fn the_only_epoch_ends_with_the_log() {
         let topic = OffsetForLeaderTopic::default().with_topic(topic_name("t")).with_partitions(vec![wanted]);
         let request = OffsetForLeaderEpochRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
         for version in 2..=4 {
-            let version_request = if version < 3 { request.clone().with_replica_id((-2).into()) } else { request.clone() };
+            let version_request =
+                if version < 3 { request.clone().with_replica_id((-2).into()) } else { request.clone() };
             let response = client.call(version, &version_request).await.expect("answered");
             let found = &response.topics[0].partitions[0];
             assert_eq!((found.error_code, found.leader_epoch, found.end_offset), expected, "{partition} {epoch}");
@@ -219,7 +227,12 @@ async fn consumers_that_do_not_read_hold_no_more_than_the_budget() {
     assert!(held <= 20 << 20, "{held} bytes: the budget, and one who overdraws");
     for mut client in lazy {
         let response = client.receive::<FetchRequest>(12).await.expect("answered in the end");
-        assert!(response.responses[0].partitions.iter().all(|part| part.records.as_ref().is_some_and(|records| records.len() > 1_000_000)));
+        assert!(
+            response.responses[0]
+                .partitions
+                .iter()
+                .all(|part| part.records.as_ref().is_some_and(|records| records.len() > 1_000_000))
+        );
     }
     assert!(broker.metrics().contains("frazil_fetched_bytes_in_flight 0"));
 }

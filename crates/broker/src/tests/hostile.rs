@@ -93,7 +93,8 @@ async fn hostile_counts_in_every_api_and_version_do_no_harm() {
         for version in support.min..=support.max {
             for body in bodies {
                 let mut client = broker.client().await;
-                let frame = client.frame(support.key, version, key.request_header_version(version), body).expect("encodes");
+                let frame =
+                    client.frame(support.key, version, key.request_header_version(version), body).expect("encodes");
                 client.send_bytes(&frame).await.expect("sent");
                 // Some bodies are requests after all; long polls among them end with the connection.
             }

@@ -89,7 +89,8 @@ async fn authorized_operations_are_told_only_when_asked() {
     let response = client.call(8, &named(&["t"])).await.expect("answered");
     assert_eq!(response.cluster_authorized_operations, i32::MIN);
     assert_eq!(response.topics[0].topic_authorized_operations, i32::MIN);
-    let asking = named(&["t"]).with_include_cluster_authorized_operations(true).with_include_topic_authorized_operations(true);
+    let asking =
+        named(&["t"]).with_include_cluster_authorized_operations(true).with_include_topic_authorized_operations(true);
     let response = client.call(8, &asking).await.expect("answered");
     assert!(response.cluster_authorized_operations > 0);
     assert!(response.topics[0].topic_authorized_operations > 0);
@@ -107,16 +108,25 @@ async fn leaders_lie_in_the_clients_zone_and_resolve() {
     let second = world.start_with(2, Some("b"), settings).await;
     let mut client = first.client_with("t", 16).await;
     second.catch_up_with(&first).await;
-    for (client_id, expected) in [("x,zone=a", vec![1]), ("ws_az=b", vec![2]), ("zone=elsewhere", vec![1, 2]), ("x", vec![1, 2])] {
+    for (client_id, expected) in
+        [("x,zone=a", vec![1]), ("ws_az=b", vec![2]), ("zone=elsewhere", vec![1, 2]), ("x", vec![1, 2])]
+    {
         client.rename(client_id);
         let response = client.call(12, &named(&["t"])).await.expect("answered");
         let mut leaders: Vec<_> = response.topics[0].partitions.iter().map(|part| part.leader_id.0).collect();
         leaders.sort_unstable();
         leaders.dedup();
         assert_eq!(leaders, expected, "{client_id}");
-        let brokers: Vec<_> = response.brokers.iter().map(|broker| (broker.node_id.0, broker.rack.as_deref().map(String::from))).collect();
+        let brokers: Vec<_> = response
+            .brokers
+            .iter()
+            .map(|broker| (broker.node_id.0, broker.rack.as_deref().map(String::from)))
+            .collect();
         assert_eq!(brokers, [(1, Some("a".to_owned())), (2, Some("b".to_owned()))]);
-        assert_eq!((response.controller_id.0, response.cluster_id.as_deref().map(String::from)), (1, Some("my-cluster".to_owned())));
+        assert_eq!(
+            (response.controller_id.0, response.cluster_id.as_deref().map(String::from)),
+            (1, Some("my-cluster".to_owned()))
+        );
     }
     let mut other = second.client().await;
     other.rename("x");
@@ -130,7 +140,8 @@ async fn describe_cluster_lists_the_brokers_in_every_version() {
     let broker = world.start(5).await;
     let mut client = broker.client().await;
     for version in 0..=2 {
-        let response = client.call(version, &DescribeClusterRequest::default().with_endpoint_type(1)).await.expect("answered");
+        let response =
+            client.call(version, &DescribeClusterRequest::default().with_endpoint_type(1)).await.expect("answered");
         assert_eq!((response.error_code, response.controller_id.0, &*response.cluster_id), (0, 5, "frazil"));
         let brokers: Vec<_> = response.brokers.iter().map(|broker| (broker.broker_id.0, broker.port as u16)).collect();
         assert_eq!(brokers, [(5, broker.address.port())]);
@@ -148,13 +159,16 @@ async fn coordinators_are_brokers_of_the_cluster() {
     let mut client = broker.client().await;
     let key = StrBytes::from_static_str("orders");
     for version in 0..=3 {
-        let response = client.call(version, &FindCoordinatorRequest::default().with_key(key.clone())).await.expect("answered");
+        let response =
+            client.call(version, &FindCoordinatorRequest::default().with_key(key.clone())).await.expect("answered");
         assert_eq!((response.error_code, response.node_id.0, response.port as u16), (0, 5, broker.address.port()));
     }
     for version in 4..=6 {
-        let request = FindCoordinatorRequest::default().with_key_type(1).with_coordinator_keys(vec![key.clone(), "other".into()]);
+        let request =
+            FindCoordinatorRequest::default().with_key_type(1).with_coordinator_keys(vec![key.clone(), "other".into()]);
         let response = client.call(version, &request).await.expect("answered");
-        let found: Vec<_> = response.coordinators.iter().map(|found| (found.key.to_string(), found.node_id.0)).collect();
+        let found: Vec<_> =
+            response.coordinators.iter().map(|found| (found.key.to_string(), found.node_id.0)).collect();
         assert_eq!(found, [("orders".to_owned(), 5), ("other".to_owned(), 5)]);
     }
     let request = FindCoordinatorRequest::default().with_key_type(9).with_coordinator_keys(vec![key]);

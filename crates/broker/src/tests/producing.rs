@@ -163,7 +163,8 @@ async fn one_bad_partition_does_not_spoil_the_others() {
         request.topic_data[0].partition_data.push(data.with_index(index).with_records(Some(bytes)));
     }
     let response = client.call(11, &request).await.expect("answered");
-    let codes: Vec<_> = response.responses[0].partition_responses.iter().map(|part| (part.index, part.error_code)).collect();
+    let codes: Vec<_> =
+        response.responses[0].partition_responses.iter().map(|part| (part.index, part.error_code)).collect();
     assert_eq!(codes, [(0, 0), (1, 2), (2, 0)]);
 }
 
@@ -172,7 +173,8 @@ async fn a_duplicate_batch_gets_its_original_offset_and_gaps_and_old_epochs_are_
     let world = World::new();
     let broker = world.start(0).await;
     let mut client = broker.client_with("t", 1).await;
-    let response = client.call(4, &InitProducerIdRequest::default().with_transactional_id(None)).await.expect("answered");
+    let response =
+        client.call(4, &InitProducerIdRequest::default().with_transactional_id(None)).await.expect("answered");
     assert_eq!((response.error_code, response.producer_epoch), (0, 0));
     let id = response.producer_id.0;
     let cases = [
@@ -222,7 +224,8 @@ async fn log_append_time_gives_records_the_brokers_time() {
     assert!((before..=world.now_ms()).contains(&time), "{time}");
     let got = client.fetch("t", 0, 0, 0).await.expect("answered").records.expect("records");
     frazil_wire::batch::check_stored(&got).expect("the CRC fits");
-    let times: Vec<_> = Records::new(&got, 1 << 20).expect("a batch").map(|record| record.expect("a record").timestamp).collect();
+    let times: Vec<_> =
+        Records::new(&got, 1 << 20).expect("a batch").map(|record| record.expect("a record").timestamp).collect();
     assert_eq!(times, [time, time]);
 }
 
@@ -243,7 +246,8 @@ async fn a_topics_own_codec_and_limits_are_kept() {
     let world = World::new();
     let broker = world.start(0).await;
     let mut client = configured(&broker, "compression.type", "zstd").await;
-    let mut builder = BatchBuilder::new(Compression::Gzip).producer(ProducerFields { id: 3, epoch: 0, base_sequence: 0 });
+    let mut builder =
+        BatchBuilder::new(Compression::Gzip).producer(ProducerFields { id: 3, epoch: 0, base_sequence: 0 });
     builder.push(5, Some(b"k"), None, &[(b"h", Some(b"1")), (b"h", None)]);
     builder.push(4, None, Some(b"v"), &[]);
     assert_eq!(client.produce("t", 0, builder.build()).await.expect("answered").error_code, 0);
@@ -251,14 +255,18 @@ async fn a_topics_own_codec_and_limits_are_kept() {
     let header = frazil_wire::batch::check_stored(&got).expect("a good batch");
     assert_eq!(header.compression().expect("a codec"), Compression::Zstd);
     assert_eq!((header.producer_id, header.base_sequence, header.max_timestamp), (3, 0, 5));
-    let records: Vec<_> = Records::new(&got, 1 << 20).expect("a batch").map(|record| record.expect("a record")).collect();
+    let records: Vec<_> =
+        Records::new(&got, 1 << 20).expect("a batch").map(|record| record.expect("a record")).collect();
     assert_eq!((records[0].value.as_ref(), records[0].headers.len(), records[1].timestamp), (None, 2, 4));
 
     assert_eq!(client.create_topic("small", 1, &[("max.message.bytes", "100")]).await.expect("answered"), 0);
     let large = batch(Compression::None, 5, &["x".repeat(100).as_str()]);
     assert_eq!(client.produce("small", 0, large).await.expect("answered").error_code, 10);
 
-    assert_eq!(client.create_topic("young", 1, &[("message.timestamp.before.max.ms", "60000")]).await.expect("answered"), 0);
+    assert_eq!(
+        client.create_topic("young", 1, &[("message.timestamp.before.max.ms", "60000")]).await.expect("answered"),
+        0
+    );
     let mixed = {
         let mut builder = BatchBuilder::new(Compression::Lz4);
         builder.push(world.now_ms(), None, Some(b"new"), &[]);

@@ -2,7 +2,9 @@ use super::world::World;
 use crate::BrokerSettings;
 use crate::testing::topic_name;
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
-use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest};
 use std::collections::BTreeMap;
@@ -67,7 +69,8 @@ async fn create_topics_checks_everything_and_creates_what_is_right() {
     assert_eq!(broker.log.state().topics().count(), 1, "a dry run creates nothing");
     let response = client.call(7, &request).await.expect("answered");
     for response in [&dry, &response] {
-        let found: BTreeMap<_, _> = response.topics.iter().map(|topic| (topic.name.to_string(), topic.error_code)).collect();
+        let found: BTreeMap<_, _> =
+            response.topics.iter().map(|topic| (topic.name.to_string(), topic.error_code)).collect();
         assert_eq!(found, expected);
         assert_eq!(response.topics.len(), expected.len(), "one answer per name");
         assert!(response.topics.iter().all(|topic| topic.error_code == 0 || topic.error_message.is_some()));
@@ -151,7 +154,9 @@ async fn partitions_are_added_and_never_taken_away() {
     let broker = world.start(0).await;
     let mut client = broker.client_with("t", 2).await;
     client.create_topic("u", 1, &[]).await.expect("answered");
-    let grow = |name: &str, count: i32| CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count).with_assignments(None);
+    let grow = |name: &str, count: i32| {
+        CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count).with_assignments(None)
+    };
     let placed = |count: i32, places: &[&[i32]]| {
         let place = |brokers: &&[i32]| {
             CreatePartitionsAssignment::default().with_broker_ids(brokers.iter().map(|id| (*id).into()).collect())

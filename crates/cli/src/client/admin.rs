@@ -3,6 +3,7 @@
 use super::{Client, ClientError, check, topic_name};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -10,7 +11,6 @@ use kafka_protocol::messages::{
     BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
     IncrementalAlterConfigsRequest, ListOffsetsRequest,
 };
-use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
 
@@ -100,9 +100,10 @@ impl Client {
             .with_validate_only(dry_run);
         self.retrying(|| async {
             let response = self.controller().await?.call(&request, self.timeout()).await?;
-            response.topics.iter().try_for_each(|topic| {
-                check(topic.error_code, || format!("topic {name}"), topic.error_message.as_ref())
-            })
+            response
+                .topics
+                .iter()
+                .try_for_each(|topic| check(topic.error_code, || format!("topic {name}"), topic.error_message.as_ref()))
         })
         .await
     }
@@ -115,9 +116,10 @@ impl Client {
             .with_timeout_ms(self.timeout_ms());
         self.retrying(|| async {
             let response = self.controller().await?.call(&request, self.timeout()).await?;
-            response.responses.iter().try_for_each(|topic| {
-                check(topic.error_code, || format!("topic {name}"), topic.error_message.as_ref())
-            })
+            response
+                .responses
+                .iter()
+                .try_for_each(|topic| check(topic.error_code, || format!("topic {name}"), topic.error_message.as_ref()))
         })
         .await
     }
@@ -132,9 +134,10 @@ impl Client {
             .with_validate_only(dry_run);
         self.retrying(|| async {
             let response = self.controller().await?.call(&request, self.timeout()).await?;
-            response.results.iter().try_for_each(|topic| {
-                check(topic.error_code, || format!("topic {name}"), topic.error_message.as_ref())
-            })
+            response
+                .results
+                .iter()
+                .try_for_each(|topic| check(topic.error_code, || format!("topic {name}"), topic.error_message.as_ref()))
         })
         .await
     }

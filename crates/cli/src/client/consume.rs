@@ -149,20 +149,26 @@ impl Consumer {
         let Some(position) = self.positions.get_mut(&partition) else { return Ok(None) };
         let topic = &self.topic;
         if answer.error_code == ResponseError::OffsetOutOfRange.code() && *position < answer.log_start_offset {
-            tracing::warn!(partition, from = *position, to = answer.log_start_offset, "older records are gone; skipping");
+            tracing::warn!(
+                partition,
+                from = *position,
+                to = answer.log_start_offset,
+                "older records are gone; skipping"
+            );
             *position = answer.log_start_offset;
             return Ok(None);
         }
         let what = || format!("partition {topic}/{partition} at offset {position}");
         check(answer.error_code, what, None)?;
         let mut records = Vec::new();
-        let next = read_batches(partition, *position, &answer.records.unwrap_or_default(), &mut records).map_err(
-            |cause| ClientError::Refused {
-                what: format!("partition {topic}/{partition} at offset {position}"),
-                error: ResponseError::CorruptMessage,
-                message: Some(cause),
-            },
-        )?;
+        let next =
+            read_batches(partition, *position, &answer.records.unwrap_or_default(), &mut records).map_err(|cause| {
+                ClientError::Refused {
+                    what: format!("partition {topic}/{partition} at offset {position}"),
+                    error: ResponseError::CorruptMessage,
+                    message: Some(cause),
+                }
+            })?;
         *position = next;
         Ok(Some(Fetched { partition, high_watermark: answer.high_watermark, next_offset: next, records }))
     }

@@ -109,9 +109,10 @@ impl Producer {
     pub fn push(&mut self, record: &NewRecord) -> bool {
         let partition = record.partition.unwrap_or_else(|| self.choose(record.key.as_deref()));
         let (compression, identity) = (self.options.compression, self.identity);
-        let lane = self.lanes.entry(partition).or_insert_with(|| {
-            Lane { batch: empty_batch(compression, identity, 0), next_sequence: 0 }
-        });
+        let lane = self
+            .lanes
+            .entry(partition)
+            .or_insert_with(|| Lane { batch: empty_batch(compression, identity, 0), next_sequence: 0 });
         let headers: Vec<_> = record.headers.iter().map(|(key, value)| (&key[..], value.as_deref())).collect();
         lane.batch.push(record.timestamp, record.key.as_deref(), record.value.as_deref(), &headers);
         lane.batch.uncompressed_bytes() >= BATCH_BYTES

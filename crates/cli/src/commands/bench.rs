@@ -22,6 +22,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const MIB: f64 = 1_048_576.0;
+/// An hour.
+const LATENCY_MAX_US: u64 = 3_600_000_000;
 const FETCH_WAIT: Duration = Duration::from_millis(500);
 
 /// Arguments of `frazil bench`.
@@ -103,7 +105,7 @@ struct Figures {
 
 impl Figures {
     fn new() -> Figures {
-        let latencies = Histogram::new(3).expect("three digits are a valid precision");
+        let latencies = Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).expect("the bounds are in order");
         Figures { requests: 0, records: 0, bytes: 0, elapsed: Duration::ZERO, latencies }
     }
 

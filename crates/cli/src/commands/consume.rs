@@ -196,8 +196,11 @@ impl Reading {
     fn leave_finished(&mut self) {
         let positions = self.consumer.positions();
         let is_finished = |partition: &i32, position: i64| self.ends.get(partition).is_some_and(|end| position >= *end);
-        let finished: Vec<i32> =
-            positions.iter().filter(|(partition, at)| is_finished(partition, **at)).map(|(partition, _)| *partition).collect();
+        let finished: Vec<i32> = positions
+            .iter()
+            .filter(|(partition, at)| is_finished(partition, **at))
+            .map(|(partition, _)| *partition)
+            .collect();
         finished.into_iter().for_each(|partition| self.consumer.leave(partition));
     }
 

@@ -4,8 +4,8 @@ use super::server::{Stop, serve, start_failure};
 use crate::args::SettingsArgs;
 use crate::client::Client;
 use crate::demo;
-use crate::exit::Outcome;
-use crate::server::{Server, Starting};
+use crate::exit::{Failure, Outcome};
+use crate::server::{ListenError, Server, StartError, Starting};
 use crate::settings::{HostPort, Settings, resolve};
 use frazil_base::Env;
 use std::io::IsTerminal;
@@ -44,29 +44,34 @@ pub async fn run(args: DevArgs) -> Outcome {
     let mut resolved = resolve(&sources)?;
     resolved.set_default("store.url", DEFAULT_DIRECTORY);
     let settings = Settings::from_resolved(&resolved)?;
-    let directory = settings.store.directory();
-    let is_new = directory.as_deref().is_none_or(is_empty);
-    let fills = !args.no_demo && (args.demo || is_new);
-    let place = match &directory {
-        Some(directory) => format!("{} (durable; delete to reset)", shown_path(directory)),
+    let place = match settings.store.directory() {
+        Some(directory) => format!("{} (durable; delete to reset)", shown_path(&directory)),
+        None if settings.store.is_memory() => "memory (gone when this process ends)".to_string(),
         None => settings.store.to_string(),
     };
     let stop = Stop::listen()?;
-    let starting = Starting::bind(settings, args.any_port).await.map_err(start_failure)?;
-    serve(starting, stop, |server| {
-        eprintln!("{}", banner(server, &place, fills));
+    let starting = Starting::bind(settings, args.any_port).await.map_err(dev_start_failure)?;
+    serve(starting, stop, async |server| {
+        let fills = !args.no_demo && (args.demo || server.is_new());
         if fills {
-            tokio::spawn(fill(server.advertised.clone()));
+            start_demo(&server.advertised).await;
         }
+        eprintln!("{}", banner(server, &place, fills));
     })
     .await
 }
 
-async fn fill(address: HostPort) {
-    let client = Client::new(vec![address], Duration::from_secs(30));
-    if let Err(error) = demo::run(client, Env::system()).await {
-        tracing::warn!(%error, "the demo topic is not filled any more");
+/// Makes the topic, so that it is there when the banner names it, and fills it in the background.
+async fn start_demo(address: &HostPort) {
+    let client = Client::new(vec![address.clone()], Duration::from_secs(30));
+    if let Err(error) = demo::create_topic(&client).await {
+        tracing::warn!(%error, "the demo topic cannot be made");
     }
+    tokio::spawn(async move {
+        if let Err(error) = demo::fill(client, Env::system()).await {
+            tracing::warn!(%error, "the demo topic is not filled any more");
+        }
+    });
 }
 
 fn banner(server: &Server, place: &str, fills: bool) -> String {
@@ -93,8 +98,13 @@ fn banner(server: &Server, place: &str, fills: bool) -> String {
     )
 }
 
-fn is_empty(directory: &Path) -> bool {
-    std::fs::read_dir(directory).map_or(true, |mut entries| entries.next().is_none())
+fn dev_start_failure(error: StartError) -> Failure {
+    match error {
+        StartError::Listen(ListenError::Taken { .. }) => {
+            start_failure(error).advising("take free ports with `frazil dev --any-port`, or stop that process")
+        }
+        other => start_failure(other),
+    }
 }
 
 /// The path as the user thinks of it: relative when it is below the working directory.

@@ -74,8 +74,7 @@ fn parse_acks(text: &str) -> Result<Acks, String> {
 /// Writes records until the input ends.
 pub async fn run(args: ProduceArgs) -> Outcome {
     let client = Client::new(args.cluster.bootstrap.clone(), args.cluster.timeout);
-    let options =
-        ProducerOptions { compression: args.compression, acks: args.acks, create_topic: args.create };
+    let options = ProducerOptions { compression: args.compression, acks: args.acks, create_topic: args.create };
     let mut producer = Producer::open(client, &args.topic, options).await?;
     if let Some(partition) = args.partition.filter(|partition| !producer.partitions().contains(partition)) {
         return Err(Failure::usage(format!("topic {} has no partition {partition}", args.topic)));

@@ -3,8 +3,7 @@
 use crate::args::SettingsArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::server::{DRAIN_LIMIT, ListenError, Server, StartError, Starting};
-use crate::settings::{Settings, resolve};
-use std::future::Future;
+use crate::settings::{HostPort, Settings, resolve};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Arguments of `frazil server`.
@@ -20,17 +19,17 @@ pub async fn run(args: ServerArgs) -> Outcome {
     let settings = Settings::from_resolved(&resolve(&args.settings.sources(false))?)?;
     let stop = Stop::listen()?;
     let starting = Starting::bind(settings, false).await.map_err(start_failure)?;
-    serve(starting, stop, |_| {}).await
+    serve(starting, stop, async |_| {}).await
 }
 
 /// Opens the log, calls `ready`, and serves until there is a reason to stop.
-pub async fn serve(starting: Starting, mut stop: Stop, ready: impl FnOnce(&Server)) -> Outcome {
+pub async fn serve(starting: Starting, mut stop: Stop, ready: impl AsyncFnOnce(&Server)) -> Outcome {
     let server = tokio::select! {
         biased;
         _ = stop.requested() => return Ok(Exit::Ok),
         started = starting.finish() => started.map_err(start_failure)?,
     };
-    ready(&server);
+    ready(&server).await;
     let fenced = tokio::select! {
         biased;
         _ = stop.requested() => None,
@@ -62,10 +61,8 @@ fn taken_over(cause: String) -> Failure {
 pub fn start_failure(error: StartError) -> Failure {
     let next = match &error {
         StartError::Listen(ListenError::Taken { setting, address }) => {
-            let flag = setting.replace('.', "-");
-            let other = address.port.checked_add(10).unwrap_or(9092);
-            let host = &address.host;
-            Some(format!("`frazil dev --any-port` takes free ports; or choose one with --{flag} {host}:{other}"))
+            let other = HostPort { port: address.port.checked_add(10).unwrap_or(9092), ..address.clone() };
+            Some(format!("stop that process, or choose another port: --{} {other}", setting.replace('.', "-")))
         }
         StartError::Listen(ListenError::Failed { setting, .. }) => {
             Some(format!("choose another address with --{}", setting.replace('.', "-")))
@@ -89,13 +86,11 @@ impl Stop {
     }
 
     /// Waits for the next of them.
-    pub fn requested(&mut self) -> impl Future<Output = ()> + '_ {
-        async {
-            tokio::select! {
-                biased;
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-            }
+    pub async fn requested(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

@@ -209,7 +209,13 @@ async fn describe(args: DescribeArgs) -> Outcome {
     let mut out = io::stdout().lock();
     match args.output {
         Format::Table | Format::Wide => {
-            writeln!(out, "topic       {}\nid          {}\npartitions  {}\n", topic.name, topic.id, topic.leaders.len())?;
+            writeln!(
+                out,
+                "topic       {}\nid          {}\npartitions  {}\n",
+                topic.name,
+                topic.id,
+                topic.leaders.len()
+            )?;
             partitions.print(args.output, &mut out)?;
             if let Some(configs) = configs {
                 writeln!(out)?;

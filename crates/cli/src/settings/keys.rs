@@ -92,8 +92,13 @@ pub static KEYS: &[Key] = &[
     Key::new("kafka.listen", Address, "0.0.0.0:9092", "Where Kafka clients connect").in_dev("127.0.0.1:9092"),
     Key::new("kafka.advertise", Address, "auto", "Address told to Kafka clients; default: the listen address"),
     Key::new("http.listen", Address, "0.0.0.0:8080", "Where health and metrics are served").in_dev("127.0.0.1:8080"),
-    Key::new("log.flush_age", Duration, "auto", "Age at which a segment closes: larger means fewer writes, smaller \
-        means less latency; default: 0 on a directory (as soon as the disk is free), 250ms on a bucket"),
+    Key::new(
+        "log.flush_age",
+        Duration,
+        "auto",
+        "Age at which a segment closes: larger means fewer writes, smaller \
+        means less latency; default: 0 on a directory (as soon as the disk is free), 250ms on a bucket",
+    ),
     Key::new("log.segment_bytes", Bytes, "8MiB", "Size at which a segment closes: larger means fewer, larger writes"),
     Key::new("log.uploads_in_flight", Integer, "4", "Segments under way at once: more means throughput and memory"),
     Key::new("log.cache_bytes", Bytes, "256MiB", "Memory for recent and fetched data"),
@@ -102,8 +107,13 @@ pub static KEYS: &[Key] = &[
     Key::new("log.delete_grace", Duration, "5m", "How long dead objects stay readable for requests under way"),
     Key::new("log.maintenance_interval", Duration, "30s", "How often garbage is looked for"),
     Key::new("log.snapshot_after_bytes", Bytes, "32MiB", "Metadata written before a snapshot is taken"),
-    Key::new("log.snapshot_after_records", Integer, "auto", "Metadata records before a snapshot is taken: fewer means \
-        a faster start; default: 100000 on a directory, 1000 on a bucket, where a start reads each by a request"),
+    Key::new(
+        "log.snapshot_after_records",
+        Integer,
+        "auto",
+        "Metadata records before a snapshot is taken: fewer means \
+        a faster start; default: 100000 on a directory, 1000 on a bucket, where a start reads each by a request",
+    ),
     Key::new("log.snapshots_kept_for", Duration, "24h", "How long the log behind an older snapshot is kept"),
     Key::new("kafka.auto_create_topics_enable", Flag, "true", "Create topics that clients ask for"),
     Key::new("kafka.num_partitions", Integer, "1", "Partitions of a topic that asks for the default"),
@@ -118,20 +128,40 @@ pub static KEYS: &[Key] = &[
     Key::new("kafka.compression_type", Text, "producer", "Compression of stored batches"),
     Key::new("kafka.log_cleanup_policy", Text, "delete", "What happens to old records"),
     Key::new("kafka.log_message_timestamp_type", Text, "CreateTime", "CreateTime or LogAppendTime"),
-    Key::new("kafka.log_message_timestamp_before_max_ms", KafkaMilliseconds, "9223372036854775807", "How old a \
-        record's timestamp may be"),
-    Key::new("kafka.log_message_timestamp_after_max_ms", KafkaMilliseconds, "3600000", "How far ahead a record's \
-        timestamp may be"),
+    Key::new(
+        "kafka.log_message_timestamp_before_max_ms",
+        KafkaMilliseconds,
+        "9223372036854775807",
+        "How old a \
+        record's timestamp may be",
+    ),
+    Key::new(
+        "kafka.log_message_timestamp_after_max_ms",
+        KafkaMilliseconds,
+        "3600000",
+        "How far ahead a record's \
+        timestamp may be",
+    ),
     Key::new("kafka.log_retention_ms", KafkaMilliseconds, "604800000", "How long records are kept; -1: for ever"),
     Key::new("kafka.log_retention_bytes", KafkaBytes, "-1", "How much of a partition is kept; -1: all"),
     Key::new("kafka.producer_id_expiration_ms", KafkaMilliseconds, "86400000", "Idle producer ids are forgotten after"),
     Key::new("kafka.transaction_max_timeout_ms", KafkaMilliseconds, "900000", "Longest transaction timeout"),
-    Key::new("kafka.transactional_id_expiration_ms", KafkaMilliseconds, "604800000", "Idle transactional ids are \
-        forgotten after"),
+    Key::new(
+        "kafka.transactional_id_expiration_ms",
+        KafkaMilliseconds,
+        "604800000",
+        "Idle transactional ids are \
+        forgotten after",
+    ),
     Key::new("kafka.offsets_retention_minutes", Integer, "10080", "Offsets of empty groups are forgotten after"),
     Key::new("kafka.offset_metadata_max_bytes", KafkaBytes, "4096", "Largest metadata of an offset commit"),
-    Key::new("kafka.group_initial_rebalance_delay_ms", KafkaMilliseconds, "3000", "Wait for more members of a new \
-        group"),
+    Key::new(
+        "kafka.group_initial_rebalance_delay_ms",
+        KafkaMilliseconds,
+        "3000",
+        "Wait for more members of a new \
+        group",
+    ),
     Key::new("kafka.group_min_session_timeout_ms", KafkaMilliseconds, "6000", "Shortest session timeout of a member"),
     Key::new("kafka.group_max_session_timeout_ms", KafkaMilliseconds, "1800000", "Longest session timeout of a member"),
     Key::new("kafka.group_max_size", Integer, "2147483647", "Most members of a group"),

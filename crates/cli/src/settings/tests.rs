@@ -27,8 +27,7 @@ fn errors_of(sources: &Sources) -> String {
 
 #[test]
 fn with_only_the_store_url_everything_else_has_its_default() {
-    let sources =
-        Sources { environment: environment(&[("FRAZIL__STORE__URL", "file:///data")]), ..Sources::default() };
+    let sources = Sources { environment: environment(&[("FRAZIL__STORE__URL", "file:///data")]), ..Sources::default() };
     let settings = Settings::from_resolved(&resolve(&sources).unwrap()).unwrap();
     assert_eq!(settings.store.directory(), Some(PathBuf::from("/data")));
     assert_eq!(settings.broker_id, BrokerId(0));
@@ -58,7 +57,8 @@ fn the_flush_age_fits_the_store_unless_it_is_set() {
 
 #[test]
 fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
-    let (_directory, mut sources) = with_file("[kafka]\nnum_partitions = 3\n[broker]\nzone = \"a\"\n[log]\ncache_bytes = \"1MiB\"");
+    let (_directory, mut sources) =
+        with_file("[kafka]\nnum_partitions = 3\n[broker]\nzone = \"a\"\n[log]\ncache_bytes = \"1MiB\"");
     sources.environment =
         environment(&[("FRAZIL__KAFKA__NUM_PARTITIONS", "5"), ("FRAZIL__BROKER__ZONE", "b"), ("HOME", "/root")]);
     sources.flags = flags(&[("kafka.num_partitions", "7")]);
@@ -105,7 +105,8 @@ fn unknown_settings_are_errors_with_a_suggestion_written_as_the_source_writes_it
 
 #[test]
 fn everything_that_is_wrong_is_said_at_once_with_its_place() {
-    let mut sources = Sources { flags: flags(&[("log.cache_bytes", "64G"), ("kafka.listen", "nowhere")]), ..Sources::default() };
+    let mut sources =
+        Sources { flags: flags(&[("log.cache_bytes", "64G"), ("kafka.listen", "nowhere")]), ..Sources::default() };
     sources.environment = environment(&[("FRAZIL__BROKER__ID", "-4"), ("FRAZIL__STORE__URL", "ftp://host")]);
     let errors = errors_of(&sources);
     assert!(errors.contains("log.cache_bytes = 64G (flag --log-cache-bytes): the unit is ambiguous"), "{errors}");
@@ -115,7 +116,8 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
 
 #[test]
 fn numbers_out_of_range_name_the_range() {
-    let mut sources = Sources { flags: flags(&[("store.url", "memory://"), ("broker.id", "-4")]), ..Sources::default() };
+    let mut sources =
+        Sources { flags: flags(&[("store.url", "memory://"), ("broker.id", "-4")]), ..Sources::default() };
     assert!(errors_of(&sources).contains("broker.id = -4 (flag --broker-id): out of range (0 to 2147483647)"));
     sources.flags = flags(&[("store.url", "memory://"), ("kafka.num_partitions", "0")]);
     assert!(errors_of(&sources).contains("out of range (1 to 100000)"));
@@ -141,7 +143,9 @@ fn only_the_embedded_metadata_engine_exists() {
 #[test]
 fn a_wildcard_cannot_be_advertised() {
     let pairs = flags(&[("store.url", "memory://"), ("kafka.advertise", "0.0.0.0:9092")]);
-    assert!(errors_of(&Sources { flags: pairs, ..Sources::default() }).contains("clients cannot connect to a wildcard"));
+    assert!(
+        errors_of(&Sources { flags: pairs, ..Sources::default() }).contains("clients cannot connect to a wildcard")
+    );
 }
 
 #[test]
@@ -158,7 +162,8 @@ fn references_and_twins_are_followed() {
     let directory = tempfile::tempdir().unwrap();
     let secret = directory.path().join("url");
     fs::write(&secret, format!("s3://bucket/p?secret_access_key={PLANTED}\n")).unwrap();
-    let (_keep, mut sources) = with_file(&format!("[store]\nurl_file = {secret:?}\n[broker]\nzone = \"zone-${{env:AZ}}\""));
+    let (_keep, mut sources) =
+        with_file(&format!("[store]\nurl_file = {secret:?}\n[broker]\nzone = \"zone-${{env:AZ}}\""));
     sources.environment = environment(&[("AZ", "c")]);
     let resolved = resolve(&sources).unwrap();
     assert_eq!(resolved.value("broker.zone").expose(), "zone-c");
@@ -193,7 +198,11 @@ fn planted_secrets_appear_in_no_print_debug_or_error() {
     let in_url = format!("s3://bucket/p?secret_access_key={PLANTED}");
     let by_file = format!("${{file:{}}}", secret.display());
     let planted = environment(&[("PLANTED", PLANTED), ("FRAZIL__STORE__URL", &in_url)]);
-    let harmless = Sources { environment: planted.clone(), flags: flags(&[("broker.zone", "${env:PLANTED}")]), ..Sources::default() };
+    let harmless = Sources {
+        environment: planted.clone(),
+        flags: flags(&[("broker.zone", "${env:PLANTED}")]),
+        ..Sources::default()
+    };
     let resolved = resolve(&harmless).unwrap();
     let settings = Settings::from_resolved(&resolved).unwrap();
     assert!(settings.store.expose().as_str().contains(PLANTED));

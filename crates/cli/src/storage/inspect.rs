@@ -113,7 +113,8 @@ fn snapshot(bytes: &Bytes) -> Explanation {
         Ok(state) => {
             let details = state_details(&state);
             let topics = state.topics().count();
-            let summary = format!("a snapshot of the metadata after record {}: {topics} topics, whole", state.applied());
+            let summary =
+                format!("a snapshot of the metadata after record {}: {topics} topics, whole", state.applied());
             Explanation { summary, is_whole: true, details }
         }
     }

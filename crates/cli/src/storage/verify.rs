@@ -173,7 +173,8 @@ async fn replay_objects(vault: &Vault, state: &mut State, report: &mut Report) -
     }
     let objects = vault.list(inspect::OBJECT_PREFIX).await?;
     let numbers = objects.iter().filter_map(|object| log_number(&object.key)).filter(|number| *number > known);
-    let row: Vec<Seq> = (known.0 + 1..).map(Seq).zip(numbers).take_while(|(due, found)| due == found).map(|(due, _)| due).collect();
+    let row: Vec<Seq> =
+        (known.0 + 1..).map(Seq).zip(numbers).take_while(|(due, found)| due == found).map(|(due, _)| due).collect();
     let read = |number: Seq| async move { (number, vault.log_head(&log_key(number)).await) };
     let mut heads = futures::stream::iter(row).map(read).buffered(HEADS_AT_ONCE);
     while let Some((number, head)) = heads.next().await {
@@ -215,7 +216,8 @@ fn count(state: &State, report: &mut Report) -> ExtentsByBody {
             }
             if first > partition.log_start || expected != partition.next_offset {
                 let (start, next) = (partition.log_start, partition.next_offset);
-                let detail = format!("offsets {start} to {next} are readable, but bytes are known from {first} to {expected}");
+                let detail =
+                    format!("offsets {start} to {next} are readable, but bytes are known from {first} to {expected}");
                 report.add(Severity::Missing, format!("{}/{number}", topic.name), detail);
             }
         }

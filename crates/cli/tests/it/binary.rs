@@ -99,7 +99,8 @@ fn records_go_in_by_line_and_come_out_by_format() {
     let directory = tempfile::tempdir().unwrap();
     let mut dev = Dev::start(directory.path(), &["--no-demo"]);
     assert_eq!(dev.run(&["topic", "create", "t", "-p", "1"]).0, 0);
-    let (code, stdout, stderr) = dev.feed(&["produce", "t", "-K", ":", "-H", "a=b", "-z", "lz4"], "k1:v1\nk2:v2\nk3:v3\n");
+    let (code, stdout, stderr) =
+        dev.feed(&["produce", "t", "-K", ":", "-H", "a=b", "-z", "lz4"], "k1:v1\nk2:v2\nk3:v3\n");
     assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, "", "3 records written to t\n"));
     let consume = |arguments: &[&str]| {
         let (code, stdout, stderr) = dev.run(&[&["consume", "t"], arguments].concat());
@@ -153,8 +154,7 @@ fn storage_inspect_explains_what_a_broker_leaves() {
     let (code, stdout, _) = run(&["storage", "inspect", &newest("snap"), "-o", "json"]);
     let snapshot: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, &snapshot["topics"][0]["name"]), (0, &"t".into()));
-    let (code, stdout, _) =
-        run(&["storage", "inspect", "cluster-id", "--store-url", data.to_str().unwrap()]);
+    let (code, stdout, _) = run(&["storage", "inspect", "cluster-id", "--store-url", data.to_str().unwrap()]);
     assert!(code == 0 && stdout.starts_with("the cluster's id: "), "{stdout}");
     let (code, _, stderr) = run(&["storage", "inspect", "no/such", "--store-url", data.to_str().unwrap()]);
     assert!(code == 1 && stderr.contains("next:"), "{stderr}");
@@ -203,7 +203,8 @@ fn a_taken_port_says_so_and_names_the_way_out() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let data = directory.path().join("data");
-    let arguments = ["dev", "--data", data.to_str().unwrap(), "--kafka-listen", &address, "--http-listen", "127.0.0.1:0"];
+    let arguments =
+        ["dev", "--data", data.to_str().unwrap(), "--kafka-listen", &address, "--http-listen", "127.0.0.1:0"];
     let (code, stdout, stderr) = run(&arguments);
     assert_eq!((code, stdout.as_str()), (1, ""));
     assert!(stderr.contains(&format!("{address} is taken")) && stderr.contains("--any-port"), "{stderr}");

@@ -63,6 +63,17 @@ async fn a_long_poll_wakes_for_a_commit_of_another_broker() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_poll_on_the_writing_broker_gets_its_bytes_from_the_writers_hands() {
+    let world = World::new(Bodies::InStore);
+    let log = world.broker(0).await;
+    let orders = partition(create_topic(&log, "orders", 1).await, 0);
+    let polling = fetch_with(&log, orders, 0, 1 << 20, Duration::from_secs(60));
+    let (fetched, offset) = tokio::join!(polling, produce_values(&log, orders, &["hello"]));
+    assert_eq!(records_of(&fetched.slices), [(offset, "hello".to_string())]);
+    assert_eq!(world.requests(Operation::Get), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idempotent_batch_retried_through_another_broker_is_stored_once() {
     for bodies in BOTH {
         let world = World::new(bodies);

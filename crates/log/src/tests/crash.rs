@@ -6,8 +6,9 @@ use super::world::*;
 use crate::{Health, Log, ProduceError};
 use frazil_base::TopicPartition;
 use frazil_meta::engine::testing::Point;
-use frazil_store::testing::Point as StorePoint;
+use frazil_store::testing::Fault;
 use frazil_store::{Operation, Reason};
+use std::time::Duration;
 
 const BOTH: [Bodies; 2] = [Bodies::InLog, Bodies::InStore];
 
@@ -146,8 +147,8 @@ async fn a_refused_append_fails_its_batches_only_and_names_the_cause() {
 async fn a_failed_upload_fails_its_batches_only_and_leaves_no_object() {
     let world = World::new(Bodies::InStore);
     let (log, orders) = started(&world).await;
-    let full = frazil_store::testing::Fault::Refused(Reason::Full);
-    for fault in [full, frazil_store::testing::Fault::LostAnswer] {
+    let full = Fault::Refused(Reason::Full);
+    for fault in [full, Fault::LostAnswer] {
         let next = fetch_once(&log, orders, 0).await.high_watermark;
         world.store_faults.strike(Operation::Put, "wal/", fault);
         let failed = produce(&log, batch(orders, &["failed"])).await;
@@ -162,16 +163,12 @@ async fn a_failed_upload_fails_its_batches_only_and_leaves_no_object() {
 async fn segments_commit_in_the_order_in_which_they_were_opened_however_long_their_uploads_take() {
     let world = World::new(Bodies::InStore);
     let (log, orders) = started(&world).await;
-    let gate = world.store_faults.hold(Operation::Put, "wal/", StorePoint::Before);
+    world.store_faults.strike(Operation::Put, "wal/", Fault::Delayed(Duration::from_secs(10)));
     let first = log.submit(vec![large_batch(orders, 60 << 10)]).await;
-    gate.arrived(1).await;
-    // Only the first is held; the second is uploaded at once.
-    let second = {
-        let second = log.submit(vec![large_batch(orders, 50 << 10)]).await;
-        gate.arrived(2).await;
-        second
-    };
-    gate.open();
+    let second = log.submit(vec![large_batch(orders, 50 << 10)]).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.keys("wal/").await.len(), 2, "the second is uploaded, the first is not");
+    assert_eq!(fetch_once(&log, orders, 0).await.high_watermark, 1, "and waits for its turn");
     let offsets = [first.await[0].clone(), second.await[0].clone()].map(|placed| placed.expect("stored").base_offset);
     assert_eq!(offsets, [1, 2]);
 }
@@ -180,15 +177,11 @@ async fn segments_commit_in_the_order_in_which_they_were_opened_however_long_the
 async fn a_failed_upload_lets_the_segments_behind_it_pass() {
     let world = World::new(Bodies::InStore);
     let (log, orders) = started(&world).await;
-    let gate = world.store_faults.hold(Operation::Put, "wal/", StorePoint::Before);
+    world.store_faults.strike(Operation::Put, "wal/", Fault::Refused(Reason::Unavailable));
     let first = log.submit(vec![large_batch(orders, 60 << 10)]).await;
-    gate.arrived(1).await;
     let second = log.submit(vec![large_batch(orders, 60 << 10)]).await;
-    gate.arrived(2).await;
-    world.store_faults.strike(Operation::Put, "nothing", frazil_store::testing::Fault::Torn);
-    gate.open();
-    let (first, second) = (first.await, second.await);
-    assert!(first[0].is_ok() && second[0].is_ok(), "{first:?} {second:?}");
+    assert!(matches!(first.await[0], Err(ProduceError::Storage { outcome_known: true, .. })));
+    assert_eq!(second.await[0].as_ref().expect("stored").base_offset, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,7 +219,7 @@ async fn an_outage_of_the_log_is_waited_out_and_shown() {
     let (log, orders) = started(&world).await;
     let outage = world.log_faults.outage();
     let ticket = log.submit(vec![batch(orders, &["patient"])]).await;
-    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(matches!(log.health(), Health::StoreOutage { .. }), "{:?}", log.health());
     drop(outage);
     assert_eq!(ticket.await[0].as_ref().expect("stored").base_offset, 1);

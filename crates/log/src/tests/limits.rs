@@ -96,8 +96,9 @@ async fn small_batches_share_one_append_while_another_is_under_way() {
     let first = log.submit(vec![batch(orders, &["first"])]).await;
     hold.reached().await;
     let mut tickets = vec![first];
-    for _ in 0..100 {
+    for _ in 0..50 {
         tickets.push(log.submit(vec![batch(orders, &["more"])]).await);
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     hold.release();
     for ticket in tickets {

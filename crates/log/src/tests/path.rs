@@ -88,3 +88,28 @@ async fn a_long_poll_ends_when_something_is_committed_and_not_before() {
     assert!(empty.slices.is_empty());
     assert_eq!(start.elapsed(), Duration::from_secs(7), "it waited as long as it was allowed to");
 }
+
+#[tokio::test(start_paused = true)]
+async fn plain_and_idempotent_batches_share_a_segment_and_are_judged_each_by_its_own_rules() {
+    let world = World::new(Bodies::InLog);
+    let log = world.broker(0).await;
+    let orders = partition(create_topic(&log, "orders", 1).await, 0);
+    let batches = vec![
+        batch(orders, &["plain", "plain"]),
+        batch_of(orders, 1, 0, 0, &["first", "second"]),
+        batch_of(orders, 1, 0, 0, &["first", "second"]),
+        batch(orders, &["plain"]),
+        batch(orders, &["plain"]),
+        batch_of(orders, 1, 0, 5, &["too early"]),
+        batch_of(orders, 1, 0, 2, &["third"]),
+    ];
+    let placements = log.submit(batches).await.await;
+    let offset = |at: usize| placements[at].as_ref().map(|placed| (placed.base_offset, placed.duplicate));
+    assert_eq!((offset(0), offset(1), offset(2)), (Ok((0, false)), Ok((2, false)), Ok((2, true))));
+    assert_eq!((offset(3), offset(4)), (Ok((4, false)), Ok((5, false))));
+    assert_eq!((offset(5), offset(6)), (Err(&ProduceError::OutOfOrderSequence), Ok((6, false))));
+    let values = ["plain", "plain", "first", "second", "plain", "plain", "third"];
+    assert_eq!(read_all(&log, orders).await, values);
+    let other = world.broker(1).await;
+    assert_eq!(read_all(&other, orders).await, values, "also around the bytes of what was rejected");
+}

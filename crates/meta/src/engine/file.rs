@@ -58,7 +58,7 @@ pub struct FileOptions {
 
 impl Default for FileOptions {
     fn default() -> FileOptions {
-        FileOptions { chunk_bytes: 128 << 20, spare_chunks: 2, direct: true }
+        FileOptions { chunk_bytes: 64 << 20, spare_chunks: 2, direct: true }
     }
 }
 

@@ -181,8 +181,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let log = FileLog::open(directory.path(), Env::system(), FileOptions::default()).await.unwrap();
         let first = append_two(&log).await;
-        let files = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().path());
-        let chunk_file = files.filter(|path| path.extension().is_some_and(|kind| kind == "chunk")).next().unwrap();
+        let mut files = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().path());
+        let chunk_file = files.find(|path| path.extension().is_some_and(|kind| kind == "chunk")).unwrap();
         let mut bytes = std::fs::read(chunk_file).unwrap();
         let seen = chunk(&Bytes::from(bytes.clone())).unwrap();
         assert_eq!((seen.first, seen.entries.len(), seen.witness), (first, 2, None));

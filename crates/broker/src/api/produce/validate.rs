@@ -33,7 +33,8 @@ impl Fault {
     }
 
     fn of_record(code: ResponseError, index: u32, message: &str) -> Fault {
-        let record = RecordFault { batch_index: i32::try_from(index).unwrap_or(i32::MAX), message: Some(message.into()) };
+        let record =
+            RecordFault { batch_index: i32::try_from(index).unwrap_or(i32::MAX), message: Some(message.into()) };
         let summary = "One or more records have been rejected due to 1 record errors in total, and only showing the first three errors at most";
         Fault { code, message: format!("{summary}: {message}"), record: Some(record) }
     }

@@ -145,14 +145,19 @@ enum Run {
     Scratch(Range<usize>),
 }
 
+impl Run {
+    fn slice<'a>(&'a self, scratch: &'a AlignedBuffer) -> &'a [u8] {
+        match self {
+            Run::Aligned(bytes) => bytes,
+            Run::Scratch(range) => &scratch.as_slice()[range.clone()],
+        }
+    }
+}
+
 impl Gathered {
     /// The bytes, as whole blocks at block boundaries.
     pub(crate) fn slices(&self) -> Vec<&[u8]> {
-        let slice = |run| match run {
-            &Run::Aligned(ref bytes) => bytes.as_ref(),
-            &Run::Scratch(ref range) => &self.scratch.as_slice()[range.clone()],
-        };
-        self.runs.iter().map(slice).filter(|slice| !slice.is_empty()).collect()
+        self.runs.iter().map(|run| run.slice(&self.scratch)).filter(|slice| !slice.is_empty()).collect()
     }
 
     /// Where the entries will stand.

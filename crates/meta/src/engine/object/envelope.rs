@@ -36,7 +36,8 @@ pub(crate) struct Envelope {
 impl Envelope {
     pub(crate) fn encode(&self) -> [u8; ENVELOPE_BYTES] {
         let (body_bytes, body_crc) = self.body.unwrap_or_default();
-        let flags = u16::from(self.body.is_some()) * HAS_BODY | u16::from(self.opened) * OPENED;
+        let has_body = if self.body.is_some() { HAS_BODY } else { 0 };
+        let flags = has_body | if self.opened { OPENED } else { 0 };
         let mut bytes = [0; ENVELOPE_BYTES];
         bytes[0..4].copy_from_slice(MAGIC);
         bytes[4..6].copy_from_slice(&VERSION.to_le_bytes());

@@ -529,7 +529,7 @@ async fn history(seed: u64) -> Vec<(Seq, Bytes)> {
         let log = lab.open(&format!("writer {writer}")).await;
         let life = tokio::spawn(live(log.clone(), writer, entropy.clone()));
         tokio::time::sleep(Duration::from_millis(entropy.bits64() % 4_000)).await;
-        if entropy.bits64() % 2 == 0 {
+        if entropy.bits64().is_multiple_of(2) {
             life.abort();
             log.writer.abort();
         }
