@@ -31,6 +31,10 @@ use uuid::Uuid;
 /// Operations a principal may do, where nobody asked or nothing restricts them: "not asked for".
 pub(crate) const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
 
+/// A client of this name meets a bug in every handler.
+#[cfg(test)]
+pub(crate) const PANICKING_CLIENT: &str = "panicking";
+
 /// A request whose header was read.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -118,6 +122,8 @@ pub(crate) fn parse(mut bytes: Bytes) -> Result<Request, Refused> {
 
 /// Handles any request but Produce.
 pub(crate) async fn handle(node: &Arc<Node>, request: Request, stopping: Stopping) -> Result<Answer, Refused> {
+    #[cfg(test)]
+    assert_ne!(request.header.client_id.as_deref(), Some(PANICKING_CLIENT), "a test asked for it");
     match request.header.api_key {
         key::API_VERSIONS => api_versions::handle(&request),
         key::METADATA => metadata::handle(node, &request).await,

@@ -44,6 +44,8 @@ pub enum Verb {
     Health(health::HealthArgs),
     /// Put load on any Kafka cluster, and measure
     Bench(bench::BenchArgs),
+    /// Print a completion script for bash: source <(frazil completion)
+    Completion,
 }
 
 /// How to reach a cluster.

@@ -1,6 +1,7 @@
 //! One file per command: its arguments and what it does.
 
 pub mod bench;
+pub mod completion;
 pub mod config;
 pub mod consume;
 pub mod dev;

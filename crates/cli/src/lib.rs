@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(verb: Verb) -> Outcome {
-    use commands::{bench, config, consume, dev, health, produce, server, storage, topic};
+    use commands::{bench, completion, config, consume, dev, health, produce, server, storage, topic};
     match verb {
         Verb::Dev(args) => dev::run(args).await,
         Verb::Server(args) => server::run(args).await,
@@ -50,6 +50,7 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Config(verb) => config::run(verb),
         Verb::Health(args) => health::run(args).await,
         Verb::Bench(args) => bench::run(args).await,
+        Verb::Completion => completion::run(),
     }
 }
 

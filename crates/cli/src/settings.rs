@@ -261,6 +261,11 @@ impl Reader<'_> {
             "auto" => LogOptions::default().snapshot_after_records,
             _ => self.number("log.snapshot_after_records", 1..=i64::MAX)?,
         };
+        let snapshots_kept_for = match self.text("log.snapshots_kept_for") {
+            "auto" if is_bucket => LogOptions::default().snapshots_kept_for,
+            "auto" => Duration::ZERO,
+            _ => self.duration("log.snapshots_kept_for")?,
+        };
         let whole_segments = 4096..=frazil_base::limits::SEGMENT_BYTES as i64;
         Some(LogOptions {
             flush_age,
@@ -273,7 +278,7 @@ impl Reader<'_> {
             maintenance_interval: self.duration("log.maintenance_interval")?,
             snapshot_after_bytes: self.number("log.snapshot_after_bytes", 4096..=i64::MAX)?,
             snapshot_after_records,
-            snapshots_kept_for: self.duration("log.snapshots_kept_for")?,
+            snapshots_kept_for,
         })
     }
 

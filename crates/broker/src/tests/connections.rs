@@ -278,3 +278,41 @@ fn an_idle_connection_takes_little_memory() {
     let bytes = bytes_of(crate::connection::serve);
     assert!(bytes < 6_000, "the task of a connection takes {bytes} bytes");
 }
+
+#[tokio::test]
+async fn a_panic_in_a_handler_ends_its_connection_and_no_other() {
+    let world = World::new();
+    let broker = world.start(0).await;
+    let mut other = broker.client_with("t", 1).await;
+    let mut client = broker.client().await;
+    client.rename(crate::api::PANICKING_CLIENT);
+    client.send(9, &MetadataRequest::default()).await.expect("sent");
+    assert_eq!(client.until_closed().await, b"");
+    assert_eq!(other.produce("t", 0, one("a")).await.expect("the other is served").error_code, 0);
+    let metrics = broker.metrics();
+    assert!(metrics.contains("frazil_connection_panics_total 1"), "{metrics}");
+    assert!(metrics.contains("frazil_connections 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answers_is_dropped() {
+    let world = World::new();
+    let settings = BrokerSettings { stall_timeout: Duration::from_millis(100), ..BrokerSettings::default() };
+    let broker = world.start_with(0, None, settings).await;
+    let mut producer = broker.client_with("t", 1).await;
+    let large = "x".repeat(1_000_000);
+    for _ in 0..8 {
+        producer.produce("t", 0, one(&large)).await.expect("answered");
+    }
+    drop(producer);
+    let mut deaf = broker.client().await;
+    let mut request = fetch_request("t", 0, 0, 0);
+    request.topics[0].partitions[0].partition_max_bytes = 50 << 20;
+    for _ in 0..20 {
+        deaf.send(12, &request).await.expect("sent");
+    }
+    while !broker.metrics().contains("frazil_connections 0") {
+        tokio::task::yield_now().await;
+    }
+    assert!(broker.metrics().contains("frazil_fetched_bytes_in_flight 0"));
+}

@@ -114,7 +114,13 @@ pub static KEYS: &[Key] = &[
         "Metadata records before a snapshot is taken: fewer means \
         a faster start; default: 100000 on a directory, 1000 on a bucket, where a start reads each by a request",
     ),
-    Key::new("log.snapshots_kept_for", Duration, "24h", "How long the log behind an older snapshot is kept"),
+    Key::new(
+        "log.snapshots_kept_for",
+        Duration,
+        "auto",
+        "How long the log behind an older snapshot is kept; default: 0 on \
+        a directory, 24h on a bucket, so that no writer that slept fills a number that is gone",
+    ),
     Key::new("kafka.auto_create_topics_enable", Flag, "true", "Create topics that clients ask for"),
     Key::new("kafka.num_partitions", Integer, "1", "Partitions of a topic that asks for the default"),
     Key::new("kafka.default_replication_factor", Integer, "1", "Shown to tools; the store replicates"),

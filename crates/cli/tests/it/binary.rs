@@ -260,3 +260,23 @@ fn a_server_runs_with_only_a_store_and_ends_on_sigterm() {
     assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
     assert_eq!(process.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_store_that_is_away_at_the_start_makes_it_not_ready_but_leaves_it_alive() {
+    let mut command = frazil(&["server", "--kafka-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
+    command.env("FRAZIL__STORE__URL", "s3://nowhere?endpoint=http://127.0.0.1:1&region=us-east-1");
+    command.env("AWS_ACCESS_KEY_ID", "id").env("AWS_SECRET_ACCESS_KEY", PLANTED).stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+    let bound = lines.by_ref().find(|line| line.contains("ports bound")).unwrap();
+    let bound: serde_json::Value = serde_json::from_str(&bound).unwrap();
+    let http = bound["http"].as_str().unwrap();
+    let waits = lines.by_ref().inspect(|line| assert!(!line.contains(PLANTED), "{line}"));
+    assert!(waits.map(|line| line.contains("waiting for it")).any(|waits| waits), "it says what it waits for");
+    assert_eq!(run(&["health", "--http", http, "--live"]).0, 0);
+    let (code, stdout, _) = run(&["health", "--http", http]);
+    assert_eq!((code, stdout.lines().last()), (1, Some("not ready: starting")));
+    std::thread::spawn(move || lines.for_each(drop));
+    assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
+    assert_eq!(process.wait().unwrap().code(), Some(0));
+}

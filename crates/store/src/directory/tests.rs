@@ -139,3 +139,63 @@ async fn a_read_only_directory_denies() {
     assert_eq!(storage.get(&Key::new("a"), None).await.unwrap(), "1");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
 }
+
+/// One request of a random history.
+#[derive(Clone, Debug)]
+enum Asked {
+    Put(usize, u8),
+    PutIfAbsent(usize, u8),
+    Get(usize, u64, u64),
+    Delete(usize),
+    List(&'static str, Option<usize>, usize),
+}
+
+/// None is a folder of another.
+const KEYS: [&str; 8] = ["a-b", "a.b", "a/b", "a/c/d", "a/c.d", "ab", "b/a/a", "b/a0"];
+
+fn asked() -> impl proptest::strategy::Strategy<Value = Asked> {
+    use proptest::prelude::*;
+    let key = || 0..KEYS.len();
+    let prefix = proptest::sample::select(vec!["", "a", "a/", "a/c", "b/a", "b/a/", "c"]);
+    prop_oneof![
+        (key(), any::<u8>()).prop_map(|(key, content)| Asked::Put(key, content)),
+        (key(), any::<u8>()).prop_map(|(key, content)| Asked::PutIfAbsent(key, content)),
+        (key(), 0..12_u64, 0..12_u64).prop_map(|(key, start, end)| Asked::Get(key, start, end)),
+        key().prop_map(Asked::Delete),
+        (prefix, proptest::option::of(key()), 0..10_usize)
+            .prop_map(|(prefix, after, most)| Asked::List(prefix, after, most)),
+    ]
+}
+
+/// The answer as text; times are left out.
+async fn answer(store: &dyn ObjectStorage, asked: &Asked) -> String {
+    let key = |index: usize| Key::new(KEYS[index]);
+    let content = |byte: u8| Payload::from(Bytes::from(vec![byte; usize::from(byte % 10)]));
+    match *asked {
+        Asked::Put(index, byte) => format!("{:?}", store.put(&key(index), content(byte)).await),
+        Asked::PutIfAbsent(index, byte) => format!("{:?}", store.put_if_absent(&key(index), content(byte)).await),
+        // An empty range need not find the object missing.
+        Asked::Get(index, start, end) => format!("{:?}", store.get(&key(index), Some(start..end.max(start + 1))).await),
+        Asked::Delete(index) => format!("{:?}", store.delete(&key(index)).await),
+        Asked::List(prefix, after, most) => {
+            let listed = store.list(prefix, after.map(key).as_ref(), most).await;
+            format!("{:?}", listed.map(|found| found.into_iter().map(|one| (one.key, one.bytes)).collect::<Vec<_>>()))
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn a_directory_answers_like_a_map(history in proptest::collection::vec(asked(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let (directory, model) = (open(root.path()), crate::MemoryStorage::new(Env::system()));
+        runtime.block_on(async {
+            for asked in &history {
+                assert_eq!(answer(&directory, asked).await, answer(&model, asked).await, "{asked:?}");
+            }
+        });
+    }
+}
