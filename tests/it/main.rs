@@ -1,9 +1,14 @@
 //! Tests of the whole. One program, because each that links all crates costs seconds to build.
 
+mod broker_client;
 mod clients;
+mod crash_points;
 mod documents;
 mod hostile_decode;
+mod outages;
+mod promises;
 mod simulation;
+mod site;
 mod store_minio;
 mod walls;
 

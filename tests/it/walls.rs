@@ -23,7 +23,8 @@ const OWNERS: [(&str, &[&str]); 12] = [
     ("parquet", &["lake", "sql"]),
 ];
 
-fn metadata() -> Metadata {
+/// The workspace, its crates, and what they link.
+pub fn metadata() -> Metadata {
     MetadataCommand::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
         .other_options(vec!["--locked".to_owned(), "--offline".to_owned()])
@@ -86,23 +87,31 @@ fn each_concern_has_its_owner() {
     }
 }
 
-#[test]
-fn the_broker_never_links_analytics() {
-    let metadata = metadata();
+/// What serving Kafka must never need.
+pub const ANALYTICS: [&str; 5] = ["arrow", "parquet", "datafusion", "frazil-lake", "frazil-sql"];
+
+/// Names of all crates that a product crate reaches, itself included.
+pub fn reached_from<'a>(metadata: &'a Metadata, product: &str) -> BTreeSet<&'a str> {
     let resolve = metadata.resolve.as_ref().expect("metadata with dependencies");
     let edges: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, &node.dependencies)).collect();
     let names: BTreeMap<_, _> = metadata.packages.iter().map(|package| (&package.id, package.name.as_str())).collect();
-    let broker = product_crates(&metadata)["broker"];
     let mut reached = BTreeSet::new();
-    let mut ahead = vec![&broker.id];
+    let mut ahead = vec![&product_crates(metadata)[product].id];
     while let Some(id) = ahead.pop() {
         if reached.insert(id) {
             ahead.extend(edges[id].iter());
         }
     }
     assert!(reached.len() > 20, "the walk must have seen the real graph, not {} packages", reached.len());
-    for banned in ["arrow", "parquet", "datafusion", "frazil-lake", "frazil-sql"] {
-        assert!(!reached.iter().any(|id| names[*id] == banned), "the broker reaches {banned}");
+    reached.into_iter().map(|id| names[id]).collect()
+}
+
+#[test]
+fn the_broker_never_links_analytics() {
+    let metadata = metadata();
+    let reached = reached_from(&metadata, "broker");
+    for banned in ANALYTICS {
+        assert!(!reached.contains(banned), "the broker reaches {banned}");
     }
 }
 

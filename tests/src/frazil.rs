@@ -204,7 +204,7 @@ fn collect(source: Option<ChildStderr>) -> Arc<Mutex<Vec<u8>>> {
 
 /// The binary of this workspace in this profile: `$FRAZIL_BIN`, else built by cargo, which does nothing when it is up to
 /// date. `cargo test` alone does not build it, and an old one must not be tested by mistake.
-fn built_binary() -> Result<PathBuf> {
+pub fn built_binary() -> Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let outcome = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
     outcome.clone().map_err(anyhow::Error::msg)
@@ -220,6 +220,13 @@ fn build() -> Result<PathBuf> {
     command.current_dir(repository()).args(["build", "--workspace", "--bin", "frazil", "--locked", "--quiet"]);
     if binary.parent().is_some_and(|folder| folder.ends_with("release")) {
         command.arg("--release");
+    }
+    // What cargo tells this program about its own package; build scripts that look at it would run again, and with them
+    // everything behind them.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
     }
     let built = command.stdin(Stdio::null()).output().context("running cargo")?;
     ensure!(built.status.success(), "building frazil: {}", String::from_utf8_lossy(&built.stderr));

@@ -5,8 +5,8 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::settings::BrokerSettings;
 use crate::stopping::{StopSignal, Stopping};
-use frazil_base::BrokerId;
 use frazil_log::Log;
+use frazil_meta::state::Broker as Registration;
 use prometheus_client::registry::Registry;
 use std::io;
 use std::net::SocketAddr;
@@ -30,10 +30,10 @@ pub struct Broker {
 impl Broker {
     /// Serves `listener` until [`Broker::stop`]. The log stays the caller's, to be closed after the broker has stopped.
     pub fn start(log: Log, settings: BrokerSettings, listener: TcpListener, registry: &mut Registry) -> Broker {
-        let id = own_id(&log);
-        let metrics = Metrics::register(registry);
-        let node = Arc::new(Node::new(log, id, settings, metrics));
+        let own = own_registration(&log);
         let local_addr = listener.local_addr().ok();
+        let metrics = Metrics::register(registry);
+        let node = Arc::new(Node::new(log, own, local_addr, settings, metrics));
         let stopping = StopSignal::default();
         let acceptor = tokio::spawn(accept(node, listener, stopping.subscribe()));
         Broker { local_addr, stopping, acceptor }
@@ -56,11 +56,11 @@ impl Broker {
     }
 }
 
-/// This broker's id, from its own registration.
-fn own_id(log: &Log) -> BrokerId {
+/// This broker's registration; `None` if another broker has taken the log over meanwhile.
+fn own_registration(log: &Log) -> Option<Registration> {
     let epoch = log.epoch();
     let state = log.state();
-    state.brokers().find(|broker| broker.epoch == epoch).map_or(BrokerId(-1), |broker| broker.id)
+    state.brokers().find(|broker| broker.epoch == epoch).cloned()
 }
 
 async fn accept(node: Arc<Node>, listener: TcpListener, stopping: Stopping) {

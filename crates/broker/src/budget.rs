@@ -7,6 +7,7 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The budget. Clones share it.
@@ -16,6 +17,7 @@ pub(crate) struct Budget {
     overdraft: Arc<Semaphore>,
     in_flight: Gauge,
     waits: Counter,
+    waiting: Arc<AtomicUsize>,
 }
 
 /// What one holder has taken; given back when dropped.
@@ -33,7 +35,7 @@ impl Budget {
     /// A budget that shows in `in_flight` what is taken, and counts in `waits` who had to wait.
     pub fn new(bytes: usize, in_flight: Gauge, waits: Counter) -> Budget {
         let bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
-        Budget { bytes, overdraft: Arc::new(Semaphore::new(1)), in_flight, waits }
+        Budget { bytes, overdraft: Arc::new(Semaphore::new(1)), in_flight, waits, waiting: Arc::default() }
     }
 
     /// Adds `bytes` to what is held, if they are there now. Returns whether they were.
@@ -54,18 +56,41 @@ impl Budget {
             return;
         }
         self.waits.inc();
+        let waiting = Waiting::new(&self.waiting);
         tokio::select! {
             biased;
             permit = self.bytes.clone().acquire_many_owned(permits(bytes)) => held.add(permit.expect(NEVER_CLOSED)),
             turn = self.overdraft.clone().acquire_owned() => held.overdraft = Some(turn.expect(NEVER_CLOSED)),
         }
+        drop(waiting);
         self.count(held, bytes);
+    }
+
+    /// Whether anybody waits.
+    pub fn is_contended(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     fn count(&self, held: &mut Held, bytes: usize) {
         held.bytes += bytes;
         self.in_flight.inc_by(bytes as i64);
         held.in_flight.get_or_insert_with(|| self.in_flight.clone());
+    }
+}
+
+/// Counts somebody who waits, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Waiting<'_> {
+    fn new(count: &AtomicUsize) -> Waiting<'_> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -28,13 +28,16 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::net::tcp::WriteHalf;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use write::write_slices;
+use write::{Patience, write_slices};
+
+/// An answer that comes when its batches are durable, or is there.
+type PendingAnswer = Either<BoxFuture<'static, Answer>, std::future::Ready<Answer>>;
 
 /// A request's answer on its way to the writer.
 struct Queued {
     api_key: i16,
     started: Duration,
-    answer: Either<BoxFuture<'static, Answer>, std::future::Ready<Answer>>,
+    answer: PendingAnswer,
     /// The request's places in the pipeline, free again once the answer is written.
     place: OwnedSemaphorePermit,
 }
@@ -161,55 +164,60 @@ async fn write_answers(
     stream: WriteHalf<'_>,
     mut queue: mpsc::Receiver<Box<Queued>>,
 ) -> Result<(), ConnectionError> {
-    let mut outgoing = Outgoing {
-        stream,
-        stall_timeout: node.settings.stall_timeout,
-        slices: VecDeque::new(),
-        places: Vec::new(),
-        held: Vec::new(),
+    let patience = Patience {
+        while_others_wait: node.settings.stall_timeout,
+        otherwise: node.settings.idle_timeout,
+        budget: &node.fetched,
     };
-    loop {
-        let next = match queue.try_recv() {
-            Ok(next) => Some(next),
-            Err(_) => {
-                outgoing.flush().await?;
-                queue.recv().await
-            }
-        };
-        let Some(mut queued) = next else { return Ok(()) };
-        let answer = match (&mut queued.answer).now_or_never() {
-            Some(answer) => answer,
-            None => {
-                outgoing.flush().await?;
-                queued.answer.await
-            }
-        };
-        let duration = node.log.env().clock.since_boot().saturating_sub(queued.started);
-        node.metrics.answered(frazil_wire::api::name(queued.api_key), answer.error, duration);
+    let mut outgoing = Outgoing { stream, patience, slices: VecDeque::new(), places: Vec::new(), held: Vec::new() };
+    while let Some(queued) = outgoing.next(&mut queue).await? {
+        let Queued { api_key, started, answer, place } = *queued;
+        let answer = outgoing.settled(answer).await?;
+        let duration = node.log.env().clock.since_boot().saturating_sub(started);
+        node.metrics.answered(frazil_wire::api::name(api_key), answer.error, duration);
         if answer.closes {
             outgoing.flush().await?;
             return Err(ConnectionError::UnacknowledgedProduce);
         }
         outgoing.slices.extend(answer.slices);
         outgoing.held.extend(answer.held);
-        outgoing.places.push(queued.place);
+        outgoing.places.push(place);
     }
+    Ok(())
 }
 
 /// Answers that wait to be written, and their requests' places in the pipeline.
 struct Outgoing<'a> {
     stream: WriteHalf<'a>,
-    stall_timeout: Duration,
+    patience: Patience<'a>,
     slices: VecDeque<Bytes>,
     places: Vec<OwnedSemaphorePermit>,
     held: Vec<Held>,
 }
 
 impl Outgoing<'_> {
+    /// The next request; `None` once the reader has ended. What is ready leaves before anything is waited for.
+    async fn next(&mut self, queue: &mut mpsc::Receiver<Box<Queued>>) -> Result<Option<Box<Queued>>, ConnectionError> {
+        if let Ok(queued) = queue.try_recv() {
+            return Ok(Some(queued));
+        }
+        self.flush().await?;
+        Ok(queue.recv().await)
+    }
+
+    /// A request's answer. What is ready leaves before anything is waited for.
+    async fn settled(&mut self, mut answer: PendingAnswer) -> Result<Answer, ConnectionError> {
+        if let Some(answer) = (&mut answer).now_or_never() {
+            return Ok(answer);
+        }
+        self.flush().await?;
+        Ok(answer.await)
+    }
+
     async fn flush(&mut self) -> Result<(), ConnectionError> {
         if !self.slices.is_empty() {
             let slices = std::mem::take(&mut self.slices);
-            write_slices(&mut self.stream, slices, self.stall_timeout).await.map_err(ConnectionError::Write)?;
+            write_slices(&mut self.stream, slices, &self.patience).await.map_err(ConnectionError::Write)?;
         }
         self.held.clear();
         self.places.clear();

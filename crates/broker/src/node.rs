@@ -7,7 +7,8 @@ use crate::settings::BrokerSettings;
 use frazil_base::BrokerId;
 use frazil_log::Log;
 use frazil_meta::record::ConfigResource;
-use frazil_meta::state::{State, Topic};
+use frazil_meta::state::{Broker as Registration, State, Topic};
+use std::net::SocketAddr;
 
 /// One broker's shared parts.
 pub(crate) struct Node {
@@ -26,8 +27,20 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub fn new(log: Log, id: BrokerId, settings: BrokerSettings, metrics: Metrics) -> Node {
-        let fixed = fixed_values(id, &settings);
+    pub fn new(
+        log: Log,
+        own: Option<Registration>,
+        listening: Option<SocketAddr>,
+        settings: BrokerSettings,
+        metrics: Metrics,
+    ) -> Node {
+        let id = own.as_ref().map_or(BrokerId(-1), |own| own.id);
+        let mut fixed = fixed_values(id, &settings);
+        if let Some(own) = own {
+            fixed.insert("advertised.listeners".to_owned(), format!("PLAINTEXT://{}:{}", own.host, own.port));
+            fixed.extend(own.zone.map(|zone| ("broker.rack".to_owned(), zone)));
+        }
+        fixed.extend(listening.map(|address| ("listeners".to_owned(), format!("PLAINTEXT://{address}"))));
         let default_rules = TopicRules::of(Layers { topic: None, broker: None, cluster: None, fixed: &fixed });
         let waits = &metrics.back_pressure_waits;
         let in_flight = metrics.request_bytes_in_flight.clone();

@@ -32,9 +32,11 @@ pub struct BrokerSettings {
     pub fetched_bytes_in_flight: usize,
     /// Produce requests of one connection on their way at a time. Larger: more memory per connection.
     pub pipeline_depth: usize,
-    /// A connection without any request for this long is closed (`connections.max.idle.ms`).
+    /// A connection without any request for this long is closed (`connections.max.idle.ms`), and one whose peer takes
+    /// nothing of its answer for this long.
     pub idle_timeout: Duration,
-    /// A peer that stops in the middle of a frame, ours or its own, for this long is dropped.
+    /// A peer that stops in the middle of its request for this long is dropped, and one that takes nothing of its answer
+    /// while others wait for the memory.
     pub stall_timeout: Duration,
     /// Broker settings under their Kafka names as the operator wrote them: shown by DescribeConfigs as static, and the
     /// default of topic settings that have none of their own. Names without meaning here are shown too.

@@ -269,8 +269,10 @@ async fn blocking<T: Send + 'static>(
     key: String,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(StoreError::unknown(operation, key, Reason::Unavailable, error.to_string())))
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(failure(operation, key, io::Error::other(error), operation.is_write())),
+    }
 }
 
 #[async_trait]

@@ -178,7 +178,7 @@ async fn create_one(
     checked: Result<Creation, Refusal>,
     validate_only: bool,
 ) -> CreatableTopicResult {
-    let mut result = CreatableTopicResult::default();
+    let mut result = CreatableTopicResult::default().with_error_message(None);
     let created = match checked {
         Err(refusal) => Err(refusal),
         Ok(creation) => {

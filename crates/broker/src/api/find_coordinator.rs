@@ -31,7 +31,7 @@ pub(crate) fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> 
 }
 
 fn find(node: &Node, key_type: i8, key: StrBytes) -> Coordinator {
-    let response = Coordinator::default().with_key(key.clone());
+    let response = Coordinator::default().with_key(key.clone()).with_error_message(None);
     let failed = |error: ResponseError, message: &'static str| {
         let response = response.clone().with_node_id((-1).into()).with_port(-1);
         response.with_error_code(error.code()).with_error_message(Some(text(message)))

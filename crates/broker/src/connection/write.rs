@@ -1,5 +1,6 @@
 //! Answers to a socket: lists of slices, written without being joined.
 
+use crate::budget::Budget;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -11,11 +12,19 @@ use tokio::time::timeout;
 /// Slices per system call.
 const SLICES_MAX: usize = 64;
 
-/// Writes all slices in order; fails when the peer takes nothing for `stall_timeout`.
+/// How long a peer may take nothing of an answer. A consumer that is busy with its records does not read for minutes,
+/// and is let be as long as nobody waits for the memory that its answer holds.
+pub(crate) struct Patience<'a> {
+    pub while_others_wait: Duration,
+    pub otherwise: Duration,
+    pub budget: &'a Budget,
+}
+
+/// Writes all slices in order; fails when the patience with the peer ends.
 pub(crate) async fn write_slices(
     stream: &mut WriteHalf<'_>,
     mut slices: VecDeque<Bytes>,
-    stall_timeout: Duration,
+    patience: &Patience<'_>,
 ) -> io::Result<()> {
     slices.retain(|slice| !slice.is_empty());
     while !slices.is_empty() {
@@ -24,14 +33,25 @@ pub(crate) async fn write_slices(
         for (place, slice) in window.iter_mut().zip(&slices) {
             *place = IoSlice::new(slice);
         }
-        let written = match timeout(stall_timeout, stream.write_vectored(&window[..count])).await {
-            Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => written?,
-            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-        };
+        let written = write_some(stream, &window[..count], patience).await?;
         advance(&mut slices, written);
     }
     Ok(())
+}
+
+async fn write_some(stream: &mut WriteHalf<'_>, slices: &[IoSlice<'_>], patience: &Patience<'_>) -> io::Result<usize> {
+    let step = patience.while_others_wait;
+    let mut waited = Duration::ZERO;
+    loop {
+        match timeout(step, stream.write_vectored(slices)).await {
+            Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => return written,
+            Err(_) => waited += step,
+        }
+        if waited >= patience.otherwise || patience.budget.is_contended() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
 }
 
 /// Takes `written` bytes off the front.

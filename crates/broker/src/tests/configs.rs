@@ -188,6 +188,9 @@ async fn broker_settings_have_sources_and_are_defaults_of_topics() {
     let shown = |name: &str| {
         (configs[name].value.as_deref().map(String::from), configs[name].config_source, configs[name].read_only)
     };
+    let address = format!("PLAINTEXT://{}", broker.address);
+    assert_eq!(shown("advertised.listeners"), (Some(address.clone()), 4, true));
+    assert_eq!(shown("listeners"), (Some(address), 4, true));
     assert_eq!(shown("node.id"), (Some("3".into()), 4, true));
     assert_eq!(shown("num.partitions"), (Some("4".into()), 4, true));
     assert_eq!(shown("default.replication.factor"), (Some("1".into()), 5, true));

@@ -295,24 +295,39 @@ async fn a_panic_in_a_handler_ends_its_connection_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_its_answers_is_dropped() {
+async fn a_client_that_does_not_read_its_answers_is_dropped_when_others_wait_or_at_last() {
     let world = World::new();
-    let settings = BrokerSettings { stall_timeout: Duration::from_millis(100), ..BrokerSettings::default() };
-    let broker = world.start_with(0, None, settings).await;
-    let mut producer = broker.client_with("t", 1).await;
-    let large = "x".repeat(1_000_000);
-    for _ in 0..8 {
-        producer.produce("t", 0, one(&large)).await.expect("answered");
+    let never = Duration::from_secs(3600);
+    let stall_timeout = Duration::from_millis(100);
+    for (idle_timeout, fetched_bytes_in_flight) in [(Duration::from_millis(300), 1 << 30), (never, 10 << 20)] {
+        let settings =
+            BrokerSettings { idle_timeout, stall_timeout, fetched_bytes_in_flight, ..BrokerSettings::default() };
+        let broker = world.start_with(0, None, settings).await;
+        let mut producer = broker.client().await;
+        producer.create_topic("t", 1, &[]).await.expect("answered");
+        let large = "x".repeat(1_000_000);
+        for _ in 0..8 {
+            producer.produce("t", 0, one(&large)).await.expect("answered");
+        }
+        drop(producer);
+        let mut request = fetch_request("t", 0, 0, 0);
+        request.topics[0].partitions[0].partition_max_bytes = 8 << 20;
+        let mut deaf = Vec::new();
+        for _ in 0..5 {
+            let mut client = broker.client().await;
+            for _ in 0..10 {
+                client.send(12, &request).await.expect("sent");
+            }
+            deaf.push(client);
+        }
+        // The second time, those go for whose memory another waits; nobody waits for the last one or two.
+        let left = if idle_timeout == never { 2 } else { 0 };
+        let connections = |metrics: String| -> usize {
+            let line = metrics.lines().find_map(|line| line.strip_prefix("frazil_connections ").map(str::to_owned));
+            line.expect("a line").parse().expect("a number")
+        };
+        while connections(broker.metrics()) > left {
+            tokio::task::yield_now().await;
+        }
     }
-    drop(producer);
-    let mut deaf = broker.client().await;
-    let mut request = fetch_request("t", 0, 0, 0);
-    request.topics[0].partitions[0].partition_max_bytes = 50 << 20;
-    for _ in 0..20 {
-        deaf.send(12, &request).await.expect("sent");
-    }
-    while !broker.metrics().contains("frazil_connections 0") {
-        tokio::task::yield_now().await;
-    }
-    assert!(broker.metrics().contains("frazil_fetched_bytes_in_flight 0"));
 }
