@@ -47,7 +47,8 @@ type Due = Instant;
 /// Runs `load` against the server at `address`, whose processes are `processes`.
 pub async fn run(address: SocketAddr, processes: &[u32], load: &ProduceLoad) -> Result<Figures> {
     let batch = prebuilt_batch(load.batch_records, load.record_bytes)?;
-    let frames: Rc<[Bytes]> = (0..load.partitions).map(|partition| produce_frame(&load.topic, partition, &batch)).collect();
+    let frames: Rc<[Bytes]> =
+        (0..load.partitions).map(|partition| produce_frame(&load.topic, partition, &batch)).collect();
     let counts = Rc::new(RefCell::new(Counts::default()));
     let mut connections = tokio::task::JoinSet::new();
     let mut dues = Vec::new();

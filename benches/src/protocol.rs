@@ -153,7 +153,11 @@ fn read_partition(answer: &mut &[u8], positions: &mut [Position], fetched: &mut 
     let aborted = answer.get_i32().max(0) as usize;
     answer.advance(aborted * 16 + 4); // and the preferred replica
     let length = answer.get_i32().max(0) as usize;
-    ensure!(answer.len() >= length, "partition {partition}: records of {length} bytes in an answer of {}", answer.len());
+    ensure!(
+        answer.len() >= length,
+        "partition {partition}: records of {length} bytes in an answer of {}",
+        answer.len()
+    );
     let (mut batches, rest) = answer.split_at(length);
     *answer = rest;
     let position =
@@ -223,7 +227,9 @@ impl Control {
 
     /// Creates `topic` unless it exists.
     pub async fn create_topic(&mut self, topic: &str, partitions: i32, configs: &[(&str, &str)]) -> Result<()> {
-        use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+        use kafka_protocol::messages::create_topics_request::{
+            CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
+        };
         use kafka_protocol::messages::{CreateTopicsResponse, TopicName};
         let configs = configs.iter().map(|(name, value)| {
             CreatableTopicConfig::default()
@@ -247,7 +253,9 @@ impl Control {
 
     /// Earliest (`timestamp` -2) or next (-1) offset of the first `partitions` partitions.
     pub async fn offsets(&mut self, topic: &str, partitions: i32, timestamp: i64) -> Result<Vec<i64>> {
-        use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+        use kafka_protocol::messages::list_offsets_request::{
+            ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
+        };
         use kafka_protocol::messages::{BrokerId, ListOffsetsResponse, TopicName};
         let asked = (0..partitions).map(|partition| {
             ListOffsetsPartition::default()

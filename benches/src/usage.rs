@@ -48,7 +48,8 @@ fn of_one(id: u32) -> Result<Usage> {
 }
 
 fn kib(status: &str, field: &str) -> Result<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).with_context(|| format!("{field} of status"))?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix(field)).with_context(|| format!("{field} of status"))?;
     let count: u64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(count * 1024)
 }

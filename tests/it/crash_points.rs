@@ -123,10 +123,9 @@ fn killed_before_the_write_the_batch_is_not_there() {
             Wreck::LOST
         });
     }
-    for (engine, operation, prefix) in [
-        (Engine::Object, Operation::PutIfAbsent, "log/"),
-        (Engine::Cluster, Operation::Put, "wal/"),
-    ] {
+    for (engine, operation, prefix) in
+        [(Engine::Object, Operation::PutIfAbsent, "log/"), (Engine::Cluster, Operation::Put, "wal/")]
+    {
         prove(engine, async |site, broker, orders| {
             let gate = site.store_faults.hold(operation, prefix, Point::Before);
             let tickets = submit(&broker, orders, BEFORE..BEFORE + 1).await;
@@ -147,8 +146,11 @@ fn newest_chunk(site: &Site) -> (PathBuf, Vec<u8>) {
     (newest, bytes)
 }
 
+/// Makes of what was written (first) and what was there before (second) what the disk holds afterwards.
+type Tear = fn(&mut [u8], &[u8]);
+
 /// How a write of blocks can tear: any part of it may have reached the disk.
-const TEARS: [(&str, fn(&mut [u8], &[u8])); 5] = [
+const TEARS: [(&str, Tear); 5] = [
     ("the first half", |after, before| after[before.len() / 2..].copy_from_slice(&before[before.len() / 2..])),
     ("the second half", |after, before| after[..before.len() / 2].copy_from_slice(&before[..before.len() / 2])),
     ("all but the first block", |after, before| after[..4096].copy_from_slice(&before[..4096])),
@@ -269,10 +271,9 @@ async fn all_exist(site: &Site, keys: &[String]) -> bool {
 
 #[test]
 fn a_late_put_of_a_killed_broker_changes_nothing() {
-    for (engine, operation, prefix) in [
-        (Engine::Object, Operation::PutIfAbsent, "log/"),
-        (Engine::Cluster, Operation::Put, "wal/"),
-    ] {
+    for (engine, operation, prefix) in
+        [(Engine::Object, Operation::PutIfAbsent, "log/"), (Engine::Cluster, Operation::Put, "wal/")]
+    {
         prove(engine, async |site, broker, orders| {
             let late = Duration::from_secs(10);
             site.store_faults.strike(operation, prefix, Fault::Late(late));

@@ -107,7 +107,9 @@ fn a_store_that_denies_or_is_full_fails_producers_with_its_cause_and_is_used_aga
         on(engine, async |site| {
             let broker = site.start().await;
             let orders = TopicPartition { topic: broker.create_topic("orders", 1).await, partition: 0 };
-            for (number, (mode, named)) in [(Mode::ReadOnly, "read-only"), (Mode::Full, "no space")].into_iter().enumerate() {
+            for (number, (mode, named)) in
+                [(Mode::ReadOnly, "read-only"), (Mode::Full, "no space")].into_iter().enumerate()
+            {
                 let number = number as i32;
                 let value = value(0, number);
                 let batch = || batch_of(orders, 5, number, &[&value]);
@@ -179,7 +181,8 @@ async fn a_bucket_that_becomes_read_only_is_named_to_producers_and_used_again_af
     let minio = Minio::start().await;
     let owner = minio.url("shut");
     // The first request makes the bucket, which the visitor may not.
-    let store = frazil_store::open(&owner, frazil_store::Options::new(frazil_base::Env::system())).await.expect("a store");
+    let store =
+        frazil_store::open(&owner, frazil_store::Options::new(frazil_base::Env::system())).await.expect("a store");
     store.list("", None, 1).await.expect("a listing");
     allow_anonymous_writes(&owner).await.expect("the owner may");
     let visitor = format!("{}&anonymous=true", minio.url_without_credentials("shut"));

@@ -190,7 +190,9 @@ fn requests_do_not_grow_with_topics() {
                 let before = site.requests(None);
                 let mut tickets = Vec::with_capacity(RECORDS);
                 for number in 0..RECORDS {
-                    tickets.push(broker.submit(vec![batch(partition(topic, number as i32 % partitions), &["value"])]).await);
+                    tickets.push(
+                        broker.submit(vec![batch(partition(topic, number as i32 % partitions), &["value"])]).await,
+                    );
                     if number % 10 == 0 {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
@@ -249,7 +251,7 @@ fn undecodable(orders: TopicPartition) -> NewBatch {
     let mut bytes = sent.bytes.to_vec();
     bytes[22] |= 4;
     bytes[61..].fill(0xfe);
-    // Attributes stand behind the checksum, so it has to be made again; the broker side of wire knows how.
+    // The checksum covers everything from the attributes on.
     let crc = crc32c(&bytes[21..]);
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     sent.bytes = Bytes::from(bytes);
@@ -278,7 +280,8 @@ fn bytes_in_flight_stay_within_the_budget() {
             let broker = site.start().await;
             let topic = broker.create_topic("orders", 200).await;
             let hold = site.log_faults.hold(LogPoint::Before);
-            let gates = (engine == Engine::Cluster).then(|| site.store_faults.hold(Operation::Put, "wal/", Point::Before));
+            let gates =
+                (engine == Engine::Cluster).then(|| site.store_faults.hold(Operation::Put, "wal/", Point::Before));
             let producers: Vec<_> =
                 (0..200).map(|index| tokio::spawn(produce_some(broker.handle(), partition(topic, index)))).collect();
             for _ in 0..600 {
@@ -313,11 +316,13 @@ async fn clients_need_no_change() {
     let folder = TempDir::new().expect("a folder");
     let process = FrazilProcess::start(FrazilSettings::on_folder(folder.path())).expect("it starts");
     let bootstrap = process.bootstrap();
-    run_with_input(tools.kcat(&bootstrap).args(["-P", "-t", "shared", "-K", ":"]), b"kcat:one\n", PATIENCE).expect("kcat");
+    run_with_input(tools.kcat(&bootstrap).args(["-P", "-t", "shared", "-K", ":"]), b"kcat:one\n", PATIENCE)
+        .expect("kcat");
     let script = "tests/it/promises/both_clients.py";
     let seen = run(tools.python(script).arg(&bootstrap), PATIENCE).expect("kafka-python and confluent-kafka").text();
     assert_eq!(seen, "kcat:one\nkafka-python:two\nconfluent-kafka:three\n".repeat(2));
-    let read = run(tools.kcat(&bootstrap).args(["-C", "-t", "shared", "-o", "beginning", "-e", "-q", "-K", ":"]), PATIENCE);
+    let read =
+        run(tools.kcat(&bootstrap).args(["-C", "-t", "shared", "-o", "beginning", "-e", "-q", "-K", ":"]), PATIENCE);
     assert_eq!(read.expect("kcat").text(), "kcat:one\nkafka-python:two\nconfluent-kafka:three\n");
     assert_eq!(http(&process, "/readyz").await.0, 200);
 }

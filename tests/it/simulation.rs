@@ -24,7 +24,12 @@ fn assert_kept(plan: Plan, report: &Report) {
     let found: String = report.violations.iter().take(10).map(|violation| format!("  {violation}\n")).collect();
     let place = std::env::temp_dir().join(format!("frazil-history-{:?}-{}.txt", plan.engine, plan.seed));
     let kept = std::fs::write(&place, report.history.text()).map(|()| place.display().to_string());
-    panic!("{:?} with seed {}: {} violations, first\n{found}history: {kept:?}", plan.engine, plan.seed, report.violations.len());
+    panic!(
+        "{:?} with seed {}: {} violations, first\n{found}history: {kept:?}",
+        plan.engine,
+        plan.seed,
+        report.violations.len()
+    );
 }
 
 #[test]
@@ -56,7 +61,8 @@ fn without_chaos_every_batch_is_acknowledged_at_once() {
         let plan = Plan { chaos: false, ..plan(engine, 1) };
         let report = run(plan);
         assert_kept(plan, &report);
-        let failed = report.history.events().filter(|event| matches!(event, frazil_tests::simulation::Event::Failed { .. }));
+        let failed =
+            report.history.events().filter(|event| matches!(event, frazil_tests::simulation::Event::Failed { .. }));
         assert_eq!(failed.count(), 0, "nothing failed, so no attempt may");
     }
 }

@@ -117,8 +117,7 @@ impl Site {
                 let snapshots = self.memory.list(SNAPSHOT_PREFIX, None, 1_000).await.expect("memory does not fail");
                 let newest = snapshots.last().and_then(|snapshot| snapshot_of_key(&snapshot.key));
                 let holder = format!("broker {id} at host-{id}");
-                let options =
-                    ObjectOptions { known: newest.unwrap_or(Seq::ZERO), holder, ..ObjectOptions::default() };
+                let options = ObjectOptions { known: newest.unwrap_or(Seq::ZERO), holder, ..ObjectOptions::default() };
                 let opened = ObjectLog::open(self.store.clone(), self.env.clone(), options).await;
                 Arc::new(opened.expect("the log opens"))
             }
@@ -139,7 +138,11 @@ impl Site {
     /// Requests to the store so far, one kind or all.
     pub fn requests(&self, operation: Option<Operation>) -> u64 {
         let requests = self.store_faults.requests();
-        requests.iter().filter(|(kind, _)| operation.is_none_or(|wanted| wanted == **kind)).map(|(_, count)| count).sum()
+        requests
+            .iter()
+            .filter(|(kind, _)| operation.is_none_or(|wanted| wanted == **kind))
+            .map(|(_, count)| count)
+            .sum()
     }
 }
 

@@ -42,8 +42,7 @@ pub fn run_with_input(command: &mut Command, input: &[u8], deadline: Duration) -
     let stderr = read_all(child.stderr.take());
     feed(&mut child, input.to_vec());
     let status = wait(&mut child, deadline)?;
-    let finished =
-        Finished { stdout: joined(stdout), stderr: String::from_utf8_lossy(&joined(stderr)).into_owned() };
+    let finished = Finished { stdout: joined(stdout), stderr: String::from_utf8_lossy(&joined(stderr)).into_owned() };
     match status {
         Some(status) if status.success() => Ok(finished),
         Some(status) => bail!("{shown}\nended with {status}\n{}\n{}", last(&finished.stderr), last(&finished.text())),
@@ -133,7 +132,9 @@ impl Running {
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => bail!("{} did not print {wanted:?} in {deadline:?}", self.shown),
                 // It ended: how is more telling than that it did not print the line.
-                Err(RecvTimeoutError::Disconnected) => return self.end(until.saturating_duration_since(Instant::now())),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return self.end(until.saturating_duration_since(Instant::now()));
+                }
             }
         }
     }

@@ -36,12 +36,8 @@ pub struct FrazilSettings {
 impl FrazilSettings {
     /// A broker on free ports whose records lie at `store_url`.
     pub fn on(store_url: &str) -> FrazilSettings {
-        let settings = FrazilSettings {
-            kafka: free_address(),
-            http: free_address(),
-            binary: None,
-            variables: BTreeMap::new(),
-        };
+        let settings =
+            FrazilSettings { kafka: free_address(), http: free_address(), binary: None, variables: BTreeMap::new() };
         settings.with("FRAZIL__STORE__URL", store_url)
     }
 

@@ -102,7 +102,11 @@ fn server(tools: &Tools, properties: &Path) -> Command {
     let tool = tools.java("kafka.Kafka");
     let mut command = Command::new("java");
     command.args(["-Xmx1g", "-Xms1g", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]);
-    command.args(["-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true"]);
+    command.args([
+        "-XX:InitiatingHeapOccupancyPercent=35",
+        "-XX:+ExplicitGCInvokesConcurrent",
+        "-Djava.awt.headless=true",
+    ]);
     command.args(tool.get_args().skip_while(|argument| argument.to_string_lossy().starts_with("-X")));
     command.arg(properties);
     command

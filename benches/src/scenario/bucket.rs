@@ -33,7 +33,10 @@ pub async fn minio(place: &Place, pace: Pace, report: &mut Report) -> Result<()>
     let puts = requests(&minio, "putobject").await;
     let stored = gib(bytes_in(&frazil).await?);
     let puts_per_gib = (puts - puts_before) as f64 / stored;
-    report.row("  MinIO's part", format!("{:8.2} CPU s/GiB, {puts_per_gib:.0} PUTs/GiB", minio_cpu.as_secs_f64() / stored));
+    report.row(
+        "  MinIO's part",
+        format!("{:8.2} CPU s/GiB, {puts_per_gib:.0} PUTs/GiB", minio_cpu.as_secs_f64() / stored),
+    );
     report.at_least("MinIO: MiB/s over bare 8 MiB PUTs", produced.mib_per_second() / bare.put_mib, 0.6, "times");
     report.at_most("MinIO: PUTs per GiB", puts_per_gib, 140.0, "");
 
@@ -70,8 +73,11 @@ async fn bare(minio: &Minio, report: &mut Report) -> Result<Bare> {
     let put = bucket::put(&store, OBJECTS, 4).await?;
     drop_page_cache();
     let get = bucket::get(&store, OBJECTS, 4).await?;
-    for (what, figures) in [("8 MiB PUTs, 1 writer", &alone), ("8 MiB PUTs, 4 writers", &put), ("4 MiB GETs, 4 readers", &get)] {
-        report.row(format!("bare {what}"), format!("{:8.1} MiB/s  p99 {:.1} ms", figures.mib_per_second, figures.p99_ms));
+    for (what, figures) in
+        [("8 MiB PUTs, 1 writer", &alone), ("8 MiB PUTs, 4 writers", &put), ("4 MiB GETs, 4 readers", &get)]
+    {
+        report
+            .row(format!("bare {what}"), format!("{:8.1} MiB/s  p99 {:.1} ms", figures.mib_per_second, figures.p99_ms));
     }
     Ok(Bare { put_mib: put.mib_per_second, put_p99_ms: put.p99_ms, get_mib: get.mib_per_second })
 }

@@ -116,12 +116,7 @@ pub async fn single(place: &Place, pace: Pace, report: &mut Report) -> Result<()
     Ok(())
 }
 
-async fn produced(
-    system: System,
-    plan: &ProduceLoad,
-    what: &str,
-    report: &mut Report,
-) -> Result<(System, Figures)> {
+async fn produced(system: System, plan: &ProduceLoad, what: &str, report: &mut Report) -> Result<(System, Figures)> {
     debug_assert_eq!(plan.topic, TOPIC);
     create_topic(&system).await?;
     let figures = produce(&system, plan, what, report).await?;

@@ -15,8 +15,8 @@ pub mod signal;
 pub use buffer::{AlignedBuffer, BufferPool};
 pub use clock::{Clock, SystemClock};
 pub use entropy::{Entropy, SystemEntropy};
-pub use signal::Signal;
 pub use ids::{BrokerId, Epoch, ObjectId, Seq, TopicId, TopicPartition};
+pub use signal::Signal;
 
 use std::sync::Arc;
 

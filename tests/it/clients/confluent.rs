@@ -21,8 +21,8 @@ fn an_idempotent_producer_lives_through_a_kill_without_loss_duplicate_or_reorder
     let tools = Tools::locate().expect("the tools");
     let folder = TempDir::new().expect("a folder");
     let mut broker = FrazilProcess::start(FrazilSettings::on_folder(folder.path())).expect("frazil starts");
-    let mut producer =
-        Running::start(tools.python(&script("confluent_survive.py")).arg(broker.bootstrap())).expect("the script starts");
+    let mut producer = Running::start(tools.python(&script("confluent_survive.py")).arg(broker.bootstrap()))
+        .expect("the script starts");
     for quarter in ["1/4", "2/4", "3/4"] {
         producer.wait_for_line(quarter, PATIENCE).expect("the producer goes on");
         broker = broker.kill_and_restart().expect("frazil starts again");

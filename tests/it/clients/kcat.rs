@@ -34,7 +34,8 @@ fn kcat_lists_the_broker_and_a_topic_made_by_producing() {
 #[test]
 fn every_codec_through_kcat_arrives_compressed_and_comes_back_whole() {
     let subject = Subject::start();
-    let lines: String = (0..2_000).map(|number| format!("key-{number}:a value that repeats itself, number {number}\n")).collect();
+    let lines: String =
+        (0..2_000).map(|number| format!("key-{number}:a value that repeats itself, number {number}\n")).collect();
     for (codec, id) in [("none", 0), ("gzip", 1), ("snappy", 2), ("lz4", 3), ("zstd", 4)] {
         let topic = format!("codec-{codec}");
         subject.kcat_with(&["-P", "-t", &topic, "-K", ":", "-z", codec, "-X", "linger.ms=100"], lines.as_bytes());

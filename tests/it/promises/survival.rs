@@ -20,7 +20,12 @@ const BATCHES_PER_LIFE: usize = 20;
 type Acknowledged = Vec<(i64, String)>;
 
 /// Produces until the broker dies under it; several requests are under way at any time.
-async fn produce_until_killed(mut client: Client, partition: i32, life: usize, count: Arc<AtomicUsize>) -> Acknowledged {
+async fn produce_until_killed(
+    mut client: Client,
+    partition: i32,
+    life: usize,
+    count: Arc<AtomicUsize>,
+) -> Acknowledged {
     const UNDER_WAY: usize = 3;
     let value = |number: usize| format!("{partition}-{life}-{number}");
     let mut acknowledged = Vec::new();

@@ -95,7 +95,10 @@ fn logs(history: &History, found: &mut Vec<Violation>) -> BTreeMap<i32, BTreeMap
 fn invented(partition: i32, log: &BTreeMap<i64, Value>, sent: &Sent, found: &mut Vec<Violation>) {
     for (offset, value) in log {
         if sent.get(value).is_none_or(|(sent_to, _)| *sent_to != partition) {
-            found.push(Violation::Invented(format!("{partition}/{offset} holds {value}, sent to {:?}", sent.get(value))));
+            found.push(Violation::Invented(format!(
+                "{partition}/{offset} holds {value}, sent to {:?}",
+                sent.get(value)
+            )));
         }
     }
 }
@@ -131,7 +134,9 @@ fn acknowledged(history: &History, logs: &BTreeMap<i32, BTreeMap<i64, Value>>, f
                 found.push(Violation::LostWrite(format!("{value} was acknowledged at {partition}/{at}")));
             } else if *offset >= 0 && log.get(&at) != Some(&value) {
                 let there = log.get(&at);
-                found.push(Violation::MovedWrite(format!("{value} acknowledged at {partition}/{at}: there is {there:?}")));
+                found.push(Violation::MovedWrite(format!(
+                    "{value} acknowledged at {partition}/{at}: there is {there:?}"
+                )));
             }
         }
     }
@@ -140,9 +145,8 @@ fn acknowledged(history: &History, logs: &BTreeMap<i32, BTreeMap<i64, Value>>, f
 fn gaps(history: &History, logs: &BTreeMap<i32, BTreeMap<i64, Value>>, found: &mut Vec<Violation>) {
     for event in history.events() {
         let Event::End { partition, log_start, next_offset } = event else { continue };
-        let missing = (*log_start..*next_offset).find(|offset| {
-            logs.get(partition).is_none_or(|log| !log.contains_key(offset))
-        });
+        let missing =
+            (*log_start..*next_offset).find(|offset| logs.get(partition).is_none_or(|log| !log.contains_key(offset)));
         if let Some(offset) = missing {
             found.push(Violation::Gap(format!("{partition}/{offset} below the end {next_offset}")));
         }

@@ -76,13 +76,7 @@ fn batch(world: &World, first: Value, count: u32, id: Option<i64>) -> Waiting {
 }
 
 /// Sends the whole window to one broker, without waiting in between, and takes out what came to an end.
-async fn attempt(
-    world: &World,
-    partition: i32,
-    window: &mut VecDeque<Waiting>,
-    idempotent: bool,
-    chance: &Chance,
-) {
+async fn attempt(world: &World, partition: i32, window: &mut VecDeque<Waiting>, idempotent: bool, chance: &Chance) {
     let broker = world.any_broker(chance).await;
     let mut tickets = Vec::new();
     for waiting in window.iter_mut() {

@@ -121,13 +121,12 @@ async fn live(plan: Plan) -> History {
     let mut producers = Vec::new();
     for number in 0..plan.producers {
         let partition = number as i32 % world.partitions();
-        let actor = clients::produce(world.clone(), number, partition, number % 3 != 2, plan.batches, world.chance.fork());
+        let actor =
+            clients::produce(world.clone(), number, partition, number % 3 != 2, plan.batches, world.chance.fork());
         producers.push(tokio::spawn(actor));
     }
     let readers: Vec<_> = (0..world.partitions())
-        .map(|partition| {
-            tokio::spawn(clients::read(world.clone(), partition as u32, partition, world.chance.fork()))
-        })
+        .map(|partition| tokio::spawn(clients::read(world.clone(), partition as u32, partition, world.chance.fork())))
         .collect();
     let chaos = tokio::spawn(chaos(world.clone(), world.chance.fork()));
     for (number, producer) in producers.into_iter().enumerate() {
@@ -228,10 +227,8 @@ impl World {
     }
 
     async fn open(&self, id: i32, link: &Arc<Link>) -> Result<Log, String> {
-        let env = Env {
-            clock: self.clock.clone(),
-            entropy: Arc::new(SeededEntropy::new(self.chance.within(0..u64::MAX))),
-        };
+        let env =
+            Env { clock: self.clock.clone(), entropy: Arc::new(SeededEntropy::new(self.chance.within(0..u64::MAX))) };
         let store = LinkedStore { link: link.clone(), inner: self.store.clone() };
         let retrying = Retry::new(Arc::new(store), RetryPolicy::bounded(4), env.clone());
         let store: Arc<dyn ObjectStorage> = Arc::new(retrying);
@@ -253,7 +250,11 @@ impl World {
         let Some(log) = &self.shared else {
             let snapshots = store.list(SNAPSHOT_PREFIX, None, 1_000).await.map_err(|error| error.to_string())?;
             let newest = snapshots.last().and_then(|snapshot| snapshot_of_key(&snapshot.key));
-            let options = ObjectOptions { known: newest.unwrap_or(Seq::ZERO), holder: "simulated".to_owned(), ..ObjectOptions::default() };
+            let options = ObjectOptions {
+                known: newest.unwrap_or(Seq::ZERO),
+                holder: "simulated".to_owned(),
+                ..ObjectOptions::default()
+            };
             let opened = ObjectLog::open(store.clone(), env.clone(), options).await;
             return opened.map(|log| Arc::new(log) as Arc<dyn CommitLog>).map_err(|error| error.to_string());
         };
