@@ -28,6 +28,13 @@ impl Tools {
         command
     }
 
+    /// As [`Tools::python`], with kafka-python 2 instead of 3.
+    pub fn python_with_kafka_python_2(&self, path: &str) -> Command {
+        let mut command = self.python(path);
+        command.env("PYTHONPATH", self.cache.join("python/kafka-python-2"));
+        command
+    }
+
     /// kcat, with `bootstrap` as its brokers and without configuration files of the user.
     pub fn kcat(&self, bootstrap: &str) -> Command {
         let mut command = Command::new("kcat");

@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 use crate::options::LogOptions;
 use crate::replica::Replica;
 use crate::sequencer::{ProposeError, Sequencer};
-use frazil_base::{Env, ObjectId};
+use frazil_base::{Env, Epoch, ObjectId};
 use frazil_meta::record::Command;
 use frazil_meta::state::{BodyId, State};
 use frazil_store::{ObjectStorage, StoreError};
@@ -120,8 +120,42 @@ impl Collector {
     }
 }
 
+/// A registration that this replica has not heard of yet is no closed one: another broker may have joined and uploaded
+/// since, and the replica may be behind.
 fn orphans(state: &State, listed: Vec<ObjectId>) -> Vec<ObjectId> {
     let dead: BTreeSet<ObjectId> = state.dead_objects().map(|(object, _)| object).collect();
     let is_known = |object: &ObjectId| dead.contains(object) || state.body(BodyId::Object(*object)).is_some();
-    listed.into_iter().filter(|object| !state.is_open(object.epoch) && !is_known(object)).collect()
+    let is_closed = |epoch: Epoch| epoch.0 <= state.applied().0 && !state.is_open(epoch);
+    listed.into_iter().filter(|object| is_closed(object.epoch) && !is_known(object)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use frazil_base::{BrokerId, Seq};
+    use frazil_meta::record::{Record, RegisterBroker};
+
+    fn register(state: &mut State, seq: u64) {
+        let register = RegisterBroker {
+            broker: BrokerId(0),
+            incarnation: seq.into(),
+            host: "broker".to_owned(),
+            port: 9092,
+            zone: None,
+            exclusive: false,
+        };
+        let command = Command::RegisterBroker(register);
+        state.apply(Seq(seq), &Record { epoch: Epoch::default(), number: 0, time_ms: 0, command });
+    }
+
+    /// Found by the simulation (shared log, seed 11): a replica that was behind listed the segments of a broker whose
+    /// registration it had not applied yet, took them for orphans, and deleted acknowledged records.
+    #[test]
+    fn segments_of_a_registration_not_heard_of_yet_are_no_orphans() {
+        let mut state = State::new();
+        register(&mut state, 1);
+        register(&mut state, 2);
+        let of = |epoch| ObjectId { epoch: Epoch(epoch), number: 1 };
+        assert_eq!(orphans(&state, vec![of(1), of(2), of(3)]), vec![of(1)], "closed, open, not heard of");
+    }
 }
