@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 use frazil_tests::{FrazilProcess, FrazilSettings, KafkaProcess, Tools, answers_tcp, free_address};
 use std::any::Any;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ pub struct System {
     pub address: SocketAddr,
     /// Its processes.
     pub processes: Vec<u32>,
+    /// Where its metrics are, when it has some.
+    pub metrics: Option<SocketAddr>,
     // Dropped in this order: first what runs, then its data.
     _running: Box<dyn Any>,
     _folder: Option<TempDir>,
@@ -55,7 +58,7 @@ impl Place {
         let process = KafkaProcess::start(&self.tools, &self.data, properties)?;
         let address = process.bootstrap().parse()?;
         let processes = vec![process.id()];
-        Ok(System { name, address, processes, _running: Box::new(process), _folder: None })
+        Ok(System { name, address, processes, metrics: None, _running: Box::new(process), _folder: None })
     }
 
     /// The bare server, in a process of its own.
@@ -71,7 +74,8 @@ impl Place {
             std::thread::sleep(Duration::from_millis(10));
         }
         let processes = vec![child.0.id()];
-        Ok(System { name: "bare server", address, processes, _running: Box::new(child), _folder: Some(folder) })
+        let (name, metrics) = ("bare server", None);
+        Ok(System { name, address, processes, metrics, _running: Box::new(child), _folder: Some(folder) })
     }
 
     /// A new folder below [`Place::data`].
@@ -85,8 +89,31 @@ impl System {
     pub fn of_frazil(process: FrazilProcess, folder: Option<TempDir>) -> Result<System> {
         let address = process.bootstrap().parse()?;
         let processes = vec![process.id()];
-        Ok(System { name: "Frazil", address, processes, _running: Box::new(process), _folder: folder })
+        let metrics = Some(process.settings().http);
+        Ok(System { name: "Frazil", address, processes, metrics, _running: Box::new(process), _folder: folder })
     }
+}
+
+impl System {
+    /// Requests to the object store so far whose operation begins with `operation`, as Frazil counts them.
+    pub fn store_requests(&self, operation: &str) -> Result<u64> {
+        let address = self.metrics.context("this system has no metrics")?;
+        let wanted = format!("frazil_store_requests_total{{operation=\"{operation}");
+        let metrics = http_get(address, "/metrics")?;
+        let lines = metrics.lines().filter(|line| line.starts_with(&wanted));
+        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
+    }
+}
+
+/// An answer of an HTTP server of ours, head and body.
+fn http_get(address: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "{path}: {}", answer.lines().next().unwrap_or_default());
+    Ok(answer)
 }
 
 struct Killed(Child);

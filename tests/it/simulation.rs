@@ -9,11 +9,12 @@ fn plan(engine: Engine, seed: u64) -> Plan {
     Plan { seed, engine, producers: 6, batches: 200, chaos: true, mutation: None }
 }
 
-/// Seeds of a test: the one that is asked for, or so many from a fixed start.
+/// Seeds of a test: the one in `FRAZIL_SEED`, or the first `FRAZIL_SEEDS`, or `count`.
 fn seeds(count: u64) -> Vec<u64> {
-    match std::env::var("FRAZIL_SEED") {
-        Ok(seed) => vec![seed.parse().expect("FRAZIL_SEED is a number")],
-        Err(_) => (1..=count).collect(),
+    let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+    match number("FRAZIL_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=number("FRAZIL_SEEDS").unwrap_or(count)).collect(),
     }
 }
 

@@ -27,10 +27,10 @@ pub async fn minio(place: &Place, pace: Pace, report: &mut Report) -> Result<()>
     create_topic(&frazil).await?;
     // A flush takes a quarter of a second: clients need that much under way.
     let plan = load(16, 64, 63, pace);
-    let (puts_before, minio_before) = (requests(&minio, "putobject").await, usage::of(&[minio.id()])?.cpu);
+    let (puts_before, minio_before) = (frazil.store_requests("put")?, usage::of(&[minio.id()])?.cpu);
     let produced = produce(&frazil, &plan, "64 KiB batches on MinIO", report).await?;
     let minio_cpu = usage::of(&[minio.id()])?.cpu - minio_before;
-    let puts = requests(&minio, "putobject").await;
+    let puts = frazil.store_requests("put")?;
     let stored = gib(bytes_in(&frazil).await?);
     let puts_per_gib = (puts - puts_before) as f64 / stored;
     report.row(
@@ -46,18 +46,13 @@ pub async fn minio(place: &Place, pace: Pace, report: &mut Report) -> Result<()>
     report.at_most("MinIO: p99 of the acknowledgement", calm.latency_ms(0.99), bound, "ms");
 
     drop_page_cache();
-    let gets_before = requests(&minio, "getobject").await;
+    let gets_before = frazil.store_requests("get")?;
     frazil.processes.push(minio.id());
     let read = fetch(&frazil, CATCH_UP_RECORDS, false, "catch-up from MinIO (CPU of both)", pace, report).await?;
-    let gets = requests(&minio, "getobject").await - gets_before;
+    let gets = frazil.store_requests("get")? - gets_before;
     report.row("  its requests", format!("{:8.0} GETs/GiB", gets as f64 / gib(read.counts.bytes)));
     report.at_least("MinIO: catch-up over bare ranged GETs", read.mib_per_second() / bare.get_mib, 0.8, "times");
     Ok(())
-}
-
-/// Requests of one kind since the start of MinIO, as it counts them.
-async fn requests(minio: &Minio, api: &str) -> u64 {
-    minio.requests().await.get(api).copied().unwrap_or_default()
 }
 
 struct Bare {

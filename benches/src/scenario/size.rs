@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use frazil_tests::{FrazilProcess, FrazilSettings};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 const STARTS: usize = 5;
@@ -71,12 +71,18 @@ pub async fn partitions(place: &Place, report: &mut Report) -> Result<()> {
     }
     let count = TOPICS as i32 * PARTITIONS_OF_ONE;
     report.row(format!("making {count} partitions"), format!("{:8.1} s", began.elapsed().as_secs_f64()));
+    let began = Instant::now();
+    for number in 0..TOPICS {
+        produce_one_to_each(address, &format!("wide-{number}")).await?;
+    }
+    report.row("a record to each of them", format!("{:8.1} s", began.elapsed().as_secs_f64()));
     let settings = process.settings();
     process.terminate()?;
 
     let began = Instant::now();
     let process = FrazilProcess::start(settings)?;
-    Control::connect(address).await?.offsets("wide-99", 1, -1).await?;
+    let next = Control::connect(address).await?.offsets("wide-99", PARTITIONS_OF_ONE, -1).await?;
+    ensure!(next.iter().all(|&offset| offset == 1), "every partition has its record again");
     let seconds = began.elapsed().as_secs_f64();
     let resident = usage::of(&[process.id()])?.resident_bytes;
     report.row(format!("start with {count} partitions"), format!("{seconds:8.2} s, {:.0} MiB resident", mib(resident)));
@@ -89,10 +95,29 @@ pub async fn partitions(place: &Place, report: &mut Report) -> Result<()> {
 async fn produce_one(address: SocketAddr) -> Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(&produce_frame(TOPIC, 0, &prebuilt_batch(1, 100)?)).await?;
+    acknowledged(&mut stream).await
+}
+
+/// Produces a record to each partition of `topic`, pipelined, and waits for all acknowledgements.
+async fn produce_one_to_each(address: SocketAddr, topic: &str) -> Result<()> {
+    let batch = prebuilt_batch(1, 100)?;
+    let frames: Vec<u8> = (0..PARTITIONS_OF_ONE).flat_map(|at| produce_frame(topic, at, &batch)).collect();
+    let (mut read, mut write) = TcpStream::connect(address).await?.into_split();
+    let answers = async {
+        for _ in 0..PARTITIONS_OF_ONE {
+            acknowledged(&mut read).await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(async { Ok(write.write_all(&frames).await?) }, answers)?;
+    Ok(())
+}
+
+async fn acknowledged(stream: &mut (impl AsyncRead + Unpin)) -> Result<()> {
     let mut answer = vec![0; usize::try_from(stream.read_i32().await?)?];
     stream.read_exact(&mut answer).await?;
     let error = produce_error(&answer)?;
-    ensure!(error == 0, "the first record was refused: error {error}");
+    ensure!(error == 0, "a record was refused: error {error}");
     Ok(())
 }
 

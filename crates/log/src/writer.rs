@@ -31,8 +31,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Without an age limit a segment waits until no other is under way, unless it is filled to this part: small ones share
-/// one write, large ones overlap.
+/// Without an age limit a segment waits while so many are under way, unless it is filled to `OVERLAP_PART`: small ones
+/// share one write, large ones overlap. Two, so that the journal has its next write while the one before is applied and
+/// answered; with one it stood still meanwhile (462 instead of 540 MiB/s with 20 requests of 64 KiB in flight).
+const GROUPS_IN_FLIGHT: usize = 2;
+/// The part of a full segment from which it goes at once.
 const OVERLAP_PART: usize = 8;
 /// Messages taken from the queue at once.
 const INBOX: usize = 256;
@@ -242,7 +245,7 @@ impl Task {
         } else if is_full || !self.drains.is_empty() {
             true
         } else if self.flush_age == Duration::ZERO {
-            self.flights.is_empty() || open.encoded_bytes() >= self.segment_bytes / OVERLAP_PART
+            self.flights.len() < GROUPS_IN_FLIGHT || open.encoded_bytes() >= self.segment_bytes / OVERLAP_PART
         } else {
             Instant::now() >= *opened + self.flush_age
         }

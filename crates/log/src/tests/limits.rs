@@ -87,7 +87,7 @@ async fn a_segment_closes_at_its_age_or_when_it_is_full() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn small_batches_share_one_append_while_another_is_under_way() {
+async fn small_batches_share_one_append_while_two_are_under_way() {
     let world = World::new(Bodies::InLog);
     let log = world.broker(0).await;
     let orders = partition(create_topic(&log, "orders", 1).await, 0);
@@ -104,7 +104,11 @@ async fn small_batches_share_one_append_while_another_is_under_way() {
     for ticket in tickets {
         assert!(ticket.await[0].is_ok());
     }
-    assert_eq!(log.state().applied().0 - applied.0, 2, "one record for the first, one for all that waited");
+    assert_eq!(
+        log.state().applied().0 - applied.0,
+        3,
+        "one record under way, one ready behind it, one for all that waited"
+    );
 }
 
 #[tokio::test(start_paused = true)]
