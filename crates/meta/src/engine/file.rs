@@ -1,10 +1,10 @@
 //! The engine on a local directory: a journal of chunk files.
 //!
-//! Chunks are written sequentially by one thread ([`writer`]), one write per group of appends, past the page cache and
+//! Chunks are written in order by a few threads ([`writer`]), one write per group of appends, past the page cache and
 //! synced by the write itself (`O_DIRECT|O_DSYNC`); where the file system refuses that, through the page cache with a
-//! `fdatasync` behind. One write at a time is enough: 8 MiB groups run at the disk's speed, and what arrives during a
-//! write makes the next group larger. Entries are whole blocks, so a segment built in an aligned buffer is written from
-//! where it lies ([`gather`]).
+//! `fdatasync` behind. Four writes at once hide what a synced write waits for (640 KiB twice at once: four times the
+//! throughput of one after the other), and what arrives meanwhile makes the next group larger. Entries are whole blocks,
+//! so a segment built in an aligned buffer is written from where it lies ([`gather`]).
 //!
 //! A start never continues the chunk it finds: it walks the newest one to its last valid entry ([`scan`]), cuts off what
 //! is torn, and begins a new chunk with the first append. A chunk's name is its first number and its header carries a
@@ -43,7 +43,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot, watch};
-use writer::{Request, Shared, Writer};
+use writer::{Request, Shared, Start, WRITES_AT_ONCE, Writer};
 
 /// How a journal is kept.
 #[derive(Clone, Debug)]
@@ -111,8 +111,8 @@ pub struct FileLog {
     shared: Arc<Shared>,
     spare_chunks: usize,
     queue: Mutex<Option<mpsc::Sender<Request>>>,
-    writer: Mutex<Option<thread::JoinHandle<()>>>,
-    /// Ends when the writer has ended.
+    writers: Mutex<Vec<thread::JoinHandle<()>>>,
+    /// Closes when the writers have ended.
     ended: watch::Receiver<()>,
     /// Greatest number that some call has returned to its caller.
     returned: AtomicU64,
@@ -144,30 +144,34 @@ impl FileLog {
             tail: watch::Sender::new(tail),
             recent: Mutex::new(Recent::new(tail)),
             busy: AtomicBool::new(false),
+            #[cfg(test)]
+            departed: Default::default(),
         });
-        let writer = Writer {
-            shared: shared.clone(),
-            disk,
-            entropy: env.entropy.clone(),
-            chunk_bytes: options.chunk_bytes,
-            tail,
-            current: None,
-            torn: None,
-            lock,
-        };
-        FileLog::start(shared, writer, options.spare_chunks).map_err(io_error("start the writer of", dir))
-    }
-
-    fn start(shared: Arc<Shared>, writer: Writer, spare_chunks: usize) -> io::Result<FileLog> {
         let (queue, requests) = mpsc::channel();
         let (end, ended) = watch::channel(());
-        let thread = thread::Builder::new().name("journal".into()).spawn(move || {
-            writer.run(&requests);
-            drop(end);
-        })?;
-        let (queue, writer) = (Mutex::new(Some(queue)), Mutex::new(Some(thread)));
-        let reads = Semaphore::new(READS_AT_ONCE);
-        Ok(FileLog { shared, spare_chunks, queue, writer, ended, returned: AtomicU64::new(0), reads })
+        let (entropy, chunk_bytes) = (env.entropy.clone(), options.chunk_bytes);
+        let start = Start { shared: shared.clone(), disk, entropy, chunk_bytes, tail, lock, end };
+        let log = FileLog {
+            shared,
+            spare_chunks: options.spare_chunks,
+            queue: Mutex::new(Some(queue)),
+            writers: Mutex::new(Vec::new()),
+            ended,
+            returned: AtomicU64::new(0),
+            reads: Semaphore::new(READS_AT_ONCE),
+        };
+        log.start_writers(Writer::new(start, requests)).map_err(io_error("start the writers of", dir))?;
+        Ok(log)
+    }
+
+    fn start_writers(&self, writer: Writer) -> io::Result<()> {
+        let writer = Arc::new(writer);
+        for _ in 0..WRITES_AT_ONCE {
+            let writer = writer.clone();
+            let thread = thread::Builder::new().name("journal".into()).spawn(move || writer.run())?;
+            self.writers.lock().push(thread);
+        }
+        Ok(())
     }
 
     /// Queues the entries; the order of these calls is the order in the log.
@@ -210,7 +214,7 @@ impl CommitLog for FileLog {
     }
 
     fn appends_in_flight(&self) -> usize {
-        4
+        WRITES_AT_ONCE
     }
 
     async fn append(&self, known: Seq, entries: Vec<Entry>) -> Result<Appended, AppendError> {
@@ -281,9 +285,10 @@ impl Drop for FileLog {
     fn drop(&mut self) {
         drop(self.queue.lock().take());
         // The lock is free when this returns, so that the same process can open the journal again.
-        let panicked = self.writer.lock().take().is_some_and(|writer| writer.join().is_err());
-        if panicked {
-            tracing::error!("the journal's writer panicked");
+        for writer in std::mem::take(&mut *self.writers.lock()) {
+            if writer.join().is_err() {
+                tracing::error!("a writer of the journal panicked");
+            }
         }
     }
 }

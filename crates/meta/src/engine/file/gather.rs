@@ -13,6 +13,7 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(crate) struct Group {
     nonce: u64,
+    first: Seq,
     durable: Seq,
     start: u64,
     end: u64,
@@ -32,11 +33,12 @@ enum Part {
 }
 
 impl Group {
-    /// An empty group for `position` of the chunk with `nonce`, where `durable` is the last durable number. At the
-    /// start of a chunk it begins with the chunk's header.
-    pub(crate) fn new(chunk: ChunkHeader, position: u64, durable: Seq) -> Group {
+    /// An empty group for `position` of a chunk, whose first entry gets the number `first`, while `durable` is the last
+    /// durable one. At the start of a chunk it begins with the chunk's header.
+    pub(crate) fn new(chunk: ChunkHeader, position: u64, first: Seq, durable: Seq) -> Group {
         let mut group = Group {
             nonce: chunk.nonce,
+            first,
             durable,
             start: position,
             end: position,
@@ -53,7 +55,7 @@ impl Group {
     /// Adds an entry; its number follows the one before.
     pub(crate) fn push(&mut self, entry: &Entry) {
         let header = EntryHeader {
-            seq: Seq(self.durable.0 + self.places.len() as u64 + 1),
+            seq: Seq(self.first.0 + self.places.len() as u64),
             nonce: self.nonce,
             position: self.end,
             durable: self.durable,
@@ -82,21 +84,6 @@ impl Group {
             self.parts.push(Part::Copied(rest));
         }
         self.parts.push(Part::Padding);
-    }
-
-    /// Where the group starts in the chunk.
-    pub(crate) fn start(&self) -> u64 {
-        self.start
-    }
-
-    /// Where the next group starts.
-    pub(crate) fn end(&self) -> u64 {
-        self.end
-    }
-
-    /// The last number in the group.
-    pub(crate) fn last(&self) -> Seq {
-        Seq(self.durable.0 + self.places.len() as u64)
     }
 
     /// Copies what must be copied into one buffer.

@@ -2,9 +2,10 @@
 //!
 //! An entry counts if its header is whole, carries the chunk's nonce, stands where it says, and has the next number;
 //! what a recycled chunk held before fails in all of these. The newest chunk ends at the first entry that does not
-//! count. Writes are done one after the other, so only the last group can be torn, and each header names the number
-//! that was durable before its group: bodies up to there need no check, and a valid header *behind* the end that says
-//! the end was durable proves damage, not a torn write. Then opening fails, loudly.
+//! count. A few groups are written at once, so the last ones may be torn or missing, in any order; each header names
+//! the number that was durable when its group was laid out. So bodies up to there need no check, whole entries behind
+//! the end were never acknowledged, and a valid header behind the end that says the end was durable proves damage, not
+//! a torn write. Then opening fails, loudly.
 
 use super::disk::read_blocks;
 use super::format::{ChunkHeader, ENTRY_HEADER_BYTES, EntryHeader, padded};
@@ -153,39 +154,40 @@ impl From<io::Error> for TailError {
     }
 }
 
-/// Walks the newest chunk, whose last group may be torn, and finds its end.
+/// Walks the newest chunk, whose last groups may be torn, and finds its end.
 pub(crate) fn walk_newest(file: &File, first: Seq) -> Result<Found, TailError> {
     let mut scanner = Scanner::new(file);
     let mut found = Found { nonce: 0, places: Vec::new(), end: 0 };
     let mut durable = Seq::ZERO;
     if let Some(chunk) = scanner.chunk_header()?.filter(|chunk| chunk.first == first) {
         found = Found { nonce: chunk.nonce, places: Vec::new(), end: BLOCK_BYTES as u64 };
-        let mut last_group = Vec::new();
+        let mut unproven: Vec<EntryHeader> = Vec::new();
         let mut seq = first;
         while let Some(header) = scanner.entry(found.end, seq, chunk.nonce)? {
             if scanner.record(&header)?.is_none() {
                 break;
             }
             if header.durable > durable {
-                (durable, last_group) = (header.durable, Vec::new());
+                durable = header.durable;
+                unproven.retain(|header| header.seq > durable);
             }
-            last_group.push(header);
+            unproven.push(header);
             found.places.push(Place::of(&header));
             found.end = header.end();
             seq = seq.next();
         }
-        cut_torn_bodies(&mut scanner, &last_group, &mut found)?;
+        cut_torn_bodies(&mut scanner, &unproven, &mut found)?;
     }
     let end = Seq(first.0 + found.places.len() as u64);
     check_nothing_durable_is_lost(&mut scanner, end, found.end)?;
     Ok(found)
 }
 
-/// Drops the entries of the last group from the first one on whose body is not whole.
-fn cut_torn_bodies(scanner: &mut Scanner<'_>, last_group: &[EntryHeader], found: &mut Found) -> io::Result<()> {
-    for (index, header) in last_group.iter().enumerate() {
+/// Drops the entries that nothing proves durable from the first one on whose body is not whole. They are the last ones.
+fn cut_torn_bodies(scanner: &mut Scanner<'_>, unproven: &[EntryHeader], found: &mut Found) -> io::Result<()> {
+    for (index, header) in unproven.iter().enumerate() {
         if !scanner.body_is_whole(header)? {
-            found.places.truncate(found.places.len() - (last_group.len() - index));
+            found.places.truncate(found.places.len() - (unproven.len() - index));
             found.end = header.position;
             break;
         }
