@@ -32,6 +32,11 @@ impl AlignedBuffer {
         self.memory.len() - BLOCK_BYTES
     }
 
+    /// Bytes of memory it takes.
+    pub fn memory(&self) -> usize {
+        self.memory.len()
+    }
+
     /// Bytes it can still take.
     pub fn remaining(&self) -> usize {
         self.capacity() - self.len
@@ -106,43 +111,96 @@ impl Drop for AlignedBuffer {
     }
 }
 
-/// Keeps up to a number of freed buffers of one capacity.
+/// Keeps freed buffers for those who come next, up to a number of bytes in all.
+///
+/// Capacities are powers of two and the values halfway between them, so that a buffer is at most half as large again as
+/// what was asked for: some stay in a cache for long, with their whole capacity.
 pub struct BufferPool {
-    capacity: usize,
-    keep: usize,
-    free: Mutex<Vec<(Vec<u8>, usize)>>,
+    largest: usize,
+    keep_bytes: usize,
+    free: Mutex<Free>,
+}
+
+/// Freed buffers by class of capacity.
+#[derive(Default)]
+struct Free {
+    bytes: usize,
+    classes: Vec<Vec<(Vec<u8>, usize)>>,
 }
 
 impl BufferPool {
-    /// A pool of buffers of `capacity` bytes that keeps at most `keep` free ones.
-    pub fn new(capacity: usize, keep: usize) -> Arc<BufferPool> {
-        Arc::new(BufferPool { capacity, keep, free: Mutex::new(Vec::new()) })
+    /// A pool of buffers up to `largest` bytes that keeps at most `keep_bytes` of free ones.
+    pub fn new(largest: usize, keep_bytes: usize) -> Arc<BufferPool> {
+        Arc::new(BufferPool { largest, keep_bytes, free: Mutex::default() })
     }
 
-    /// An empty buffer that can take at least `capacity` bytes; one larger than the pool's is made for the occasion.
-    pub fn take(self: &Arc<Self>, capacity: usize) -> AlignedBuffer {
-        if capacity > self.capacity {
-            return AlignedBuffer::with_capacity(capacity);
+    /// An empty buffer that can take at least `bytes`; one larger than the pool's is made for the occasion.
+    pub fn take(self: &Arc<Self>, bytes: usize) -> AlignedBuffer {
+        if bytes > self.largest {
+            return AlignedBuffer::with_capacity(bytes);
         }
-        let mut buffer = match self.free.lock().pop() {
+        let class = class_of(bytes);
+        let mut buffer = match self.free.lock().take(class) {
             Some((memory, start)) => AlignedBuffer { memory, start, len: 0, pool: Weak::new() },
-            None => AlignedBuffer::with_capacity(self.capacity),
+            None => AlignedBuffer::with_capacity(capacity_of(class)),
         };
         buffer.pool = Arc::downgrade(self);
         buffer
     }
 
     fn give_back(&self, memory: Vec<u8>, start: usize) {
-        let mut free = self.free.lock();
-        if free.len() < self.keep {
-            free.push((memory, start));
-        }
+        let surplus = self.free.lock().put(memory, start, self.keep_bytes);
+        // Giving memory back to the system takes its time; not under the lock.
+        drop(surplus);
     }
+}
+
+impl Free {
+    fn take(&mut self, class: usize) -> Option<(Vec<u8>, usize)> {
+        let taken = self.classes.get_mut(class)?.pop()?;
+        self.bytes -= taken.0.len();
+        Some(taken)
+    }
+
+    /// Keeps a buffer. If that is too much, the class that takes most gives some up: what is needed now is kept, whatever
+    /// was needed before.
+    fn put(&mut self, memory: Vec<u8>, start: usize, keep_bytes: usize) -> Vec<Vec<u8>> {
+        let class = class_of(memory.len() - BLOCK_BYTES);
+        if self.classes.len() <= class {
+            self.classes.resize_with(class + 1, Vec::new);
+        }
+        self.bytes += memory.len();
+        self.classes[class].push((memory, start));
+        let mut surplus = Vec::new();
+        while self.bytes > keep_bytes {
+            let bytes_of =
+                |free: &Vec<(Vec<u8>, usize)>| free.first().map_or(0, |(memory, _)| free.len() * memory.len());
+            let Some((memory, _)) = self.classes.iter_mut().max_by_key(|free| bytes_of(free)).and_then(Vec::pop) else {
+                break;
+            };
+            self.bytes -= memory.len();
+            surplus.push(memory);
+        }
+        surplus
+    }
+}
+
+/// The class whose capacity is the least that holds `bytes`: 4, 6, 8, 12, 16, 24 KiB and so on.
+fn class_of(bytes: usize) -> usize {
+    let blocks = bytes.div_ceil(BLOCK_BYTES).max(1);
+    let double = blocks.next_power_of_two();
+    let class = 2 * double.trailing_zeros() as usize;
+    if class > 0 && bytes <= capacity_of(class - 1) { class - 1 } else { class }
+}
+
+fn capacity_of(class: usize) -> usize {
+    let power = BLOCK_BYTES << (class / 2);
+    if class.is_multiple_of(2) { power } else { power + power / 2 }
 }
 
 impl fmt::Debug for BufferPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BufferPool({} bytes each, {} free)", self.capacity, self.free.lock().len())
+        write!(f, "BufferPool({} free bytes)", self.free.lock().bytes)
     }
 }
 
@@ -162,10 +220,33 @@ mod tests {
 
     #[test]
     fn a_pool_hands_the_same_memory_out_again() {
-        let pool = BufferPool::new(BLOCK_BYTES, 1);
+        let pool = BufferPool::new(BLOCK_BYTES, 4 * BLOCK_BYTES);
         let first = pool.take(10);
         let address = first.as_ref().as_ptr();
         drop(first);
         assert_eq!(pool.take(10).as_ref().as_ptr(), address);
+    }
+
+    #[test]
+    fn a_buffer_is_at_most_half_as_large_again_as_what_was_asked_for() {
+        for bytes in (1..200).chain((1..4000).map(|step| step * 2503)) {
+            let capacity = capacity_of(class_of(bytes));
+            assert!(capacity >= bytes, "{capacity} bytes for {bytes}");
+            assert!(capacity * 2 <= bytes.next_multiple_of(BLOCK_BYTES) * 3, "{capacity} bytes for {bytes}");
+            assert_eq!(class_of(capacity), class_of(bytes));
+        }
+    }
+
+    #[test]
+    fn a_pool_keeps_no_more_than_it_may_and_favours_what_is_used_now() {
+        let pool = BufferPool::new(1 << 20, 1 << 20);
+        let large: Vec<_> = (0..4).map(|_| pool.take(400 << 10)).collect();
+        drop(large);
+        let small: Vec<_> = (0..100).map(|_| pool.take(30 << 10)).collect();
+        drop(small);
+        let free = pool.free.lock();
+        assert!(free.bytes <= 1 << 20, "{} bytes", free.bytes);
+        assert!(free.classes[class_of(30 << 10)].len() >= 14, "half of it at least");
+        assert_eq!(free.bytes, free.classes.iter().flatten().map(|(memory, _)| memory.len()).sum::<usize>());
     }
 }

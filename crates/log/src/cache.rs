@@ -6,7 +6,7 @@
 
 use crate::arrivals::Arrival;
 use crate::metrics::Metrics;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use frazil_base::AlignedBuffer;
 use frazil_meta::state::{BodyId, Extent};
 use frazil_wire::batch::{self, BatchError};
@@ -73,17 +73,17 @@ pub(crate) struct Block {
 
 impl Block {
     fn written(buffer: AlignedBuffer, marks: Marks) -> Block {
-        let memory = (buffer.capacity() + marks.memory()) as u32;
+        let memory = (buffer.memory() + marks.memory()) as u32;
         Block { bytes: Bytes::from_owner(buffer), start: 0, marks, origin: Origin::Written, memory }
     }
 
     /// An extent's bytes as they stand in the body: checks that they are its batches and writes the offsets in.
-    pub(crate) fn load(extent: &Extent, bytes: Bytes, leader_epoch: i32) -> Result<Block, BlockError> {
-        let mut bytes = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    pub(crate) fn load(extent: &Extent, mut buffer: AlignedBuffer, leader_epoch: i32) -> Result<Block, BlockError> {
+        let bytes = buffer.as_mut_slice();
         let (mut position, mut offset) = (0, extent.base_offset);
         let mut marks = Marks::default();
         while position < bytes.len() {
-            let span = batch::span_at(&bytes, position)?;
+            let span = batch::span_at(bytes, position)?;
             batch::check_stored(&bytes[position..position + span.bytes])?;
             batch::patch_place(&mut bytes[position..], offset, leader_epoch);
             marks.note(offset, extent.position + position as u32);
@@ -93,8 +93,8 @@ impl Block {
         if offset != extent.end_offset() {
             return Err(BlockError::Offsets { found: offset, expected: extent.end_offset() });
         }
-        let memory = (bytes.capacity() + marks.memory()) as u32;
-        Ok(Block { bytes: bytes.freeze(), start: extent.position, marks, origin: Origin::Loaded, memory })
+        let memory = (buffer.memory() + marks.memory()) as u32;
+        Ok(Block { bytes: Bytes::from_owner(buffer), start: extent.position, marks, origin: Origin::Loaded, memory })
     }
 }
 

@@ -23,12 +23,11 @@ use crate::produce::{NewBatch, Ticket};
 use crate::producer_ids::ProducerIds;
 use crate::reader::Reader;
 use crate::replica::Replica;
-use crate::segment::Buffers;
 use crate::sequencer::{self, ProposeError, Sequencer};
 use crate::snapshot::{Graveyard, Snapshots};
 use crate::times::{TimedOffset, Times};
 use crate::writer::{Hangar, Writer};
-use frazil_base::{Env, Epoch, Seq, TopicPartition};
+use frazil_base::{BufferPool, Env, Epoch, Seq, TopicPartition};
 use frazil_meta::CommitLog;
 use frazil_meta::record::Command;
 use frazil_meta::state::{Outcome, State};
@@ -44,6 +43,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
+
+/// Memory kept for the segments and blocks to come.
+const SPARE_BYTES: usize = 32 << 20;
 
 /// A broker's data path. Clones share it.
 #[derive(Clone)]
@@ -223,9 +225,11 @@ impl Parts {
     fn start(self, Opened { replica, snapshots }: Opened) -> Log {
         let replica = Arc::new(replica);
         let cache = Arc::new(Cache::new(self.options.cache_bytes, self.metrics.clone()));
+        let buffers = BufferPool::new(self.options.segment_bytes, SPARE_BYTES);
         let (sequencer, sequencing) = self.sequencer(&replica);
         let (discards, discarded) = Discards::new();
-        let (writer, writing) = Writer::new(self.hangar(&sequencer, &replica, &cache, discards), &self.options);
+        let (writer, writing) =
+            Writer::new(self.hangar(&sequencer, &replica, &cache, &buffers, discards), &self.options);
         let (finish, finishing) = mpsc::channel(1);
         let snapshots = self.snapshots(&replica, snapshots);
         let maintenance = self.maintenance(&sequencer, &replica, snapshots);
@@ -238,7 +242,7 @@ impl Parts {
             let following = sequencer::follow(self.engine.clone(), replica.clone(), self.health.clone());
             tasks.push(Task::start("follower", following));
         }
-        let reader = Arc::new(self.reader(&replica, &cache));
+        let reader = Arc::new(self.reader(&replica, &cache, &buffers));
         let fetcher = self.fetcher(&replica, &reader);
         let times = Times { replica: replica.clone(), reader };
         let Parts { engine, env, health, .. } = self;
@@ -263,7 +267,14 @@ impl Parts {
         Sequencer::new(engine.clone(), replica.clone(), env.clone(), health.clone(), metrics.clone())
     }
 
-    fn hangar(&self, sequencer: &Sequencer, replica: &Arc<Replica>, cache: &Arc<Cache>, discards: Discards) -> Hangar {
+    fn hangar(
+        &self,
+        sequencer: &Sequencer,
+        replica: &Arc<Replica>,
+        cache: &Arc<Cache>,
+        buffers: &Arc<BufferPool>,
+        discards: Discards,
+    ) -> Hangar {
         Hangar {
             engine: self.engine.clone(),
             store: self.store.clone(),
@@ -274,13 +285,13 @@ impl Parts {
             health: self.health.clone(),
             env: self.env.clone(),
             metrics: self.metrics.clone(),
-            buffers: Buffers::new(self.options.segment_bytes),
+            buffers: buffers.clone(),
         }
     }
 
-    fn reader(&self, replica: &Arc<Replica>, cache: &Arc<Cache>) -> Reader {
+    fn reader(&self, replica: &Arc<Replica>, cache: &Arc<Cache>, buffers: &Arc<BufferPool>) -> Reader {
         let Parts { engine, store, metrics, .. } = self;
-        Reader::new(engine.clone(), store.clone(), replica.clone(), cache.clone(), metrics.clone())
+        Reader::new(engine.clone(), store.clone(), replica.clone(), cache.clone(), metrics.clone(), buffers.clone())
     }
 
     fn fetcher(&self, replica: &Arc<Replica>, reader: &Arc<Reader>) -> Fetcher {

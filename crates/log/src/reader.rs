@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::replica::Replica;
 use crate::segment::LEADER_EPOCH;
 use bytes::Bytes;
-use frazil_base::Signal;
+use frazil_base::{BufferPool, Signal};
 use frazil_meta::CommitLog;
 use frazil_meta::state::{BodyId, Extent};
 use frazil_store::ObjectStorage;
@@ -37,6 +37,7 @@ pub(crate) struct Reader {
     replica: Arc<Replica>,
     cache: Arc<Cache>,
     metrics: Arc<Metrics>,
+    buffers: Arc<BufferPool>,
     flights: Mutex<BTreeMap<Place, Arc<Load>>>,
     loads: Semaphore,
 }
@@ -86,9 +87,10 @@ impl Reader {
         replica: Arc<Replica>,
         cache: Arc<Cache>,
         metrics: Arc<Metrics>,
+        buffers: Arc<BufferPool>,
     ) -> Reader {
-        let flights = Mutex::new(BTreeMap::new());
-        Reader { engine, store, replica, cache, metrics, flights, loads: Semaphore::new(LOAD_BYTES_MAX as usize) }
+        let (flights, loads) = (Mutex::new(BTreeMap::new()), Semaphore::new(LOAD_BYTES_MAX as usize));
+        Reader { engine, store, replica, cache, metrics, buffers, flights, loads }
     }
 
     /// The extents' bytes, each by itself: one that cannot be read does not spoil the others.
@@ -161,11 +163,8 @@ impl Reader {
         let permits = LOAD_BYTES_MAX.min((range.end - range.start) as u32);
         let _permit = self.loads.acquire_many(permits).await.expect("never closed");
         let bytes = self.fetch_range(first.body, range).await;
-        let is_alone = orders.len() == 1;
-        let mut rest = Some(bytes);
         for Order { extent, result } in &orders {
-            let bytes = if is_alone { rest.take().expect("taken once") } else { rest.clone().expect("never taken") };
-            let loaded = bytes.and_then(|bytes| cut(extent, start, bytes));
+            let loaded = bytes.as_ref().map_err(Clone::clone).and_then(|bytes| self.cut(extent, start, bytes));
             if let Ok(block) = &loaded {
                 self.cache.keep(extent, block.clone()).await;
             }
@@ -191,17 +190,19 @@ impl Reader {
         tracing::error!(?body, ?range, found = bytes.len(), "a segment is shorter than the metadata says");
         Err(FetchError::Storage { cause: format!("{body:?} holds {} bytes of {range:?}", bytes.len()).into() })
     }
-}
 
-/// An extent's block out of bytes that start at position `start` of the body.
-fn cut(extent: &Extent, start: u32, bytes: Bytes) -> Loaded {
-    let from = (extent.position - start) as usize;
-    let whole = from == 0 && bytes.len() == extent.bytes as usize;
-    let own = if whole { bytes } else { bytes.slice(from..from + extent.bytes as usize) };
-    Block::load(extent, own, LEADER_EPOCH).map(Arc::new).map_err(|error| {
-        tracing::error!(?extent, %error, "a segment does not hold what the metadata says");
-        FetchError::Storage { cause: format!("corrupt extent {extent:?}: {error}").into() }
-    })
+    /// An extent's block out of bytes that start at position `start` of the body. Copied: what was read goes back to where
+    /// it came from, and the block lies in memory that was used before, which is cheaper than fresh pages.
+    fn cut(&self, extent: &Extent, start: u32, bytes: &[u8]) -> Loaded {
+        let from = (extent.position - start) as usize;
+        let own = &bytes[from..from + extent.bytes as usize];
+        let mut buffer = self.buffers.take(own.len());
+        buffer.extend_from_slice(own);
+        Block::load(extent, buffer, LEADER_EPOCH).map(Arc::new).map_err(|error| {
+            tracing::error!(?extent, %error, "a segment does not hold what the metadata says");
+            FetchError::Storage { cause: format!("corrupt extent {extent:?}: {error}").into() }
+        })
+    }
 }
 
 /// Groups of neighbouring extents of one body, in order of position.

@@ -62,7 +62,7 @@ impl OpenSegment {
     }
 
     /// Sorts, copies, and frees the frames that the batches came in.
-    pub(crate) fn seal(self, object: ObjectId, in_log: bool, buffers: &Buffers) -> SealedSegment {
+    pub(crate) fn seal(self, object: ObjectId, in_log: bool, buffers: &Arc<BufferPool>) -> SealedSegment {
         let order = self.order();
         let mut builder = SegmentBuilder::new(buffers.take(self.encoded_bytes()));
         let mut layout = Layout { parts: Vec::new(), spots: Vec::with_capacity(self.batches) };
@@ -214,9 +214,9 @@ impl SealedSegment {
         self,
         outcomes: &[Vec<RunOutcome>],
         log_starts: &[i64],
-        buffers: &Buffers,
+        buffers: &Arc<BufferPool>,
     ) -> (AlignedBuffer, Marks, Answers) {
-        let mut buffer = Arc::try_unwrap(self.buffer).unwrap_or_else(|shared| buffers.copy(&shared));
+        let mut buffer = Arc::try_unwrap(self.buffer).unwrap_or_else(|shared| copy(&shared, buffers));
         let bytes = buffer.as_mut_slice();
         let mut marks = Marks::default();
         let unplaced = |pending: &Pending| vec![Err(ProduceError::UnknownPartition); pending.batches];
@@ -266,36 +266,9 @@ impl Answers {
     }
 }
 
-/// Buffers for segments, in sizes a factor of two to four apart: a buffer stays in the cache with its whole capacity.
-#[derive(Debug)]
-pub(crate) struct Buffers {
-    /// By capacity, ascending.
-    classes: Vec<(usize, Arc<BufferPool>)>,
-}
-
-impl Buffers {
-    /// Capacity, and how many free buffers are kept, of the classes below a full segment.
-    const SMALL: [(usize, usize); 7] =
-        [(4 << 10, 64), (16 << 10, 32), (64 << 10, 16), (256 << 10, 8), (1 << 20, 4), (2 << 20, 2), (4 << 20, 2)];
-    const LARGE_KEPT: usize = 3;
-
-    pub(crate) fn new(segment_bytes: usize) -> Buffers {
-        let small = Buffers::SMALL.into_iter().filter(|(capacity, _)| *capacity < segment_bytes);
-        let classes = small.chain([(segment_bytes, Buffers::LARGE_KEPT)]);
-        Buffers { classes: classes.map(|(capacity, keep)| (capacity, BufferPool::new(capacity, keep))).collect() }
-    }
-
-    fn take(&self, bytes: usize) -> AlignedBuffer {
-        match self.classes.iter().find(|(capacity, _)| bytes <= *capacity) {
-            Some((_, pool)) => pool.take(bytes),
-            None => AlignedBuffer::with_capacity(bytes),
-        }
-    }
-
-    /// For the rare engine that has not given the buffer back.
-    fn copy(&self, shared: &AlignedBuffer) -> AlignedBuffer {
-        let mut copy = self.take(shared.len());
-        copy.extend_from_slice(shared.as_slice());
-        copy
-    }
+/// For the rare engine that has not given the buffer back.
+fn copy(shared: &AlignedBuffer, buffers: &Arc<BufferPool>) -> AlignedBuffer {
+    let mut copy = buffers.take(shared.len());
+    copy.extend_from_slice(shared.as_slice());
+    copy
 }

@@ -17,9 +17,9 @@ use crate::metrics::{Metrics, observe};
 use crate::options::LogOptions;
 use crate::produce::{NewBatch, ProduceError, Ticket};
 use crate::replica::{Answer, Applied, Replica};
-use crate::segment::{Buffers, OpenSegment, SealedSegment, Submission};
+use crate::segment::{OpenSegment, SealedSegment, Submission};
 use crate::sequencer::{ProposeError, Sequencer};
-use frazil_base::{Env, TopicPartition, limits};
+use frazil_base::{BufferPool, Env, TopicPartition, limits};
 use frazil_meta::record::{Command, Commit};
 use frazil_meta::state::{Outcome, RunOutcome};
 use frazil_meta::{Body, CommitLog};
@@ -67,7 +67,7 @@ pub(crate) struct Hangar {
     pub(crate) health: HealthCell,
     pub(crate) env: Env,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) buffers: Buffers,
+    pub(crate) buffers: Arc<BufferPool>,
 }
 
 impl Writer {

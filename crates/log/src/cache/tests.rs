@@ -11,6 +11,12 @@ fn batch(records: usize, value_bytes: usize) -> Vec<u8> {
     builder.build().to_vec()
 }
 
+fn buffer(bytes: &[u8]) -> AlignedBuffer {
+    let mut buffer = AlignedBuffer::with_capacity(bytes.len());
+    buffer.extend_from_slice(bytes);
+    buffer
+}
+
 fn extent(position: u32, bytes: usize, base_offset: i64, records: u32) -> Extent {
     Extent { base_offset, records, body: BODY, position, bytes: bytes as u32, max_timestamp: 1 }
 }
@@ -26,7 +32,7 @@ fn loaded(batches: &[(usize, usize)], position: u32, base_offset: i64) -> (View,
         bytes.extend(batch);
     }
     let extent = extent(position, bytes.len(), base_offset, (offset - base_offset) as u32);
-    let block = Block::load(&extent, bytes.into(), 0).expect("whole batches");
+    let block = Block::load(&extent, buffer(&bytes), 0).expect("whole batches");
     (View::new(Arc::new(block), extent), layout)
 }
 
@@ -62,7 +68,7 @@ fn a_load_writes_the_offsets_in_and_checks_the_count() {
     assert_eq!(offsets, [7, 10]);
     let bytes = batch(3, 10);
     let wrong = extent(0, bytes.len(), 7, 4);
-    assert_eq!(Block::load(&wrong, bytes.into(), 0).err(), Some(BlockError::Offsets { found: 10, expected: 11 }));
+    assert_eq!(Block::load(&wrong, buffer(&bytes), 0).err(), Some(BlockError::Offsets { found: 10, expected: 11 }));
 }
 
 #[test]
@@ -70,7 +76,7 @@ fn a_load_refuses_a_batch_whose_crc_is_wrong() {
     let mut bytes = batch(1, 10);
     *bytes.last_mut().expect("a byte") ^= 1;
     let extent = extent(0, bytes.len(), 0, 1);
-    assert!(matches!(Block::load(&extent, bytes.into(), 0), Err(BlockError::Batch(BatchError::Crc { .. }))));
+    assert!(matches!(Block::load(&extent, buffer(&bytes), 0), Err(BlockError::Batch(BatchError::Crc { .. }))));
 }
 
 #[tokio::test]
@@ -87,7 +93,7 @@ async fn the_cache_keeps_to_its_budget_and_forgets_the_least_recently_used() {
     let value = batch(1, (1 << 20) - 90);
     for extent in &extents {
         let extent = Extent { bytes: value.len() as u32, ..*extent };
-        let block = Block::load(&extent, Bytes::from(value.clone()), 0).expect("a batch");
+        let block = Block::load(&extent, buffer(&value), 0).expect("a batch");
         cache.keep(&extent, Arc::new(block)).await;
         cache.find(&extents[0]).await;
     }

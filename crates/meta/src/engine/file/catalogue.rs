@@ -11,7 +11,7 @@ use crate::engine::checksum;
 use crate::port::{LiveBodies, ReadError};
 use bytes::Bytes;
 use frazil_base::limits::BLOCK_BYTES;
-use frazil_base::{AlignedBuffer, Seq};
+use frazil_base::{BufferPool, Seq};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
@@ -23,6 +23,11 @@ use std::sync::{Arc, Weak};
 /// Chunks kept open for readers, and places kept for them in all (32 bytes each).
 const OPEN_CHUNKS_MAX: usize = 64;
 const OPEN_PLACES_MAX: usize = 128 << 10;
+
+/// Larger reads get a buffer of their own.
+const READ_BUFFER_MAX: usize = 2 << 20;
+/// Memory kept for the reads to come.
+const SPARE_BYTES: usize = 8 << 20;
 
 /// An open chunk.
 #[derive(Debug)]
@@ -45,6 +50,8 @@ impl OpenChunk {
 pub(crate) struct Catalogue {
     dir: PathBuf,
     direct: bool,
+    /// For reading bodies.
+    buffers: Arc<BufferPool>,
     shelf: Mutex<Shelf>,
 }
 
@@ -74,7 +81,8 @@ impl Catalogue {
     pub(crate) fn new(dir: &Path, direct: bool, firsts: impl IntoIterator<Item = Seq>) -> Catalogue {
         let chunks = firsts.into_iter().map(|first| (first, Weak::new())).collect();
         let shelf = Shelf { chunks, ..Shelf::default() };
-        Catalogue { dir: dir.to_path_buf(), direct, shelf: Mutex::new(shelf) }
+        let buffers = BufferPool::new(READ_BUFFER_MAX, SPARE_BYTES);
+        Catalogue { dir: dir.to_path_buf(), direct, buffers, shelf: Mutex::new(shelf) }
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -168,7 +176,7 @@ impl Catalogue {
             let detail = format!("bytes {range:?} of a body of {body_bytes}");
             return Err(ReadError::Corrupt { seq, detail: detail.into() });
         }
-        let bytes = read_range(&chunk.file, place.body_position(), &range)
+        let bytes = read_range(&chunk.file, place.body_position(), &range, &self.buffers)
             .map_err(|error| self.unavailable(&error))?
             .ok_or_else(|| self.corrupt(seq, &chunk, "body (the file is too short)", place))?;
         if bytes.len() as u64 == body_bytes && checksum::of(&bytes) != crc {
@@ -251,11 +259,11 @@ impl Shelf {
 }
 
 /// Bytes `range` of what starts at `position`; `None` if the file ends before. Read in whole blocks, not copied.
-fn read_range(file: &File, position: u64, range: &Range<u64>) -> io::Result<Option<Bytes>> {
+fn read_range(file: &File, position: u64, range: &Range<u64>, buffers: &Arc<BufferPool>) -> io::Result<Option<Bytes>> {
     let start = position + range.start;
     let skip = (start % BLOCK_BYTES as u64) as usize;
     let wanted = (range.end - range.start) as usize;
-    let mut buffer = AlignedBuffer::with_capacity((skip + wanted).next_multiple_of(BLOCK_BYTES));
+    let mut buffer = buffers.take((skip + wanted).next_multiple_of(BLOCK_BYTES));
     read_blocks(file, &mut buffer, start - skip as u64, skip + wanted)?;
     Ok((buffer.len() >= skip + wanted).then(|| Bytes::from_owner(buffer).slice(skip..skip + wanted)))
 }
