@@ -7,6 +7,7 @@
 //! Dead segments wait for a grace, since a reader may have planned with them; then they are deleted, and only then
 //! does a record let the state forget them: a broker that dies in between deletes them again.
 
+use crate::invariant;
 use crate::layout::{SEGMENT_PREFIX, segment_key, segment_of_key};
 use crate::metrics::Metrics;
 use crate::options::LogOptions;
@@ -64,9 +65,13 @@ pub(crate) enum CollectError {
 }
 
 impl Collector {
-    /// Deletes what we wrote in vain.
+    /// Deletes what we wrote in vain. The writer says so when no record can name the object any more; that no record does
+    /// is asked of the state again, because a mistake here would cost acknowledged records.
     pub(crate) async fn delete_discarded(&mut self) -> Result<(), CollectError> {
         while let Some(object) = self.discarded.first().copied() {
+            if self.replica.state().body(BodyId::Object(object)).is_some() {
+                invariant::broken("a discarded segment is not committed", format_args!("{object}"));
+            }
             self.delete(object).await?;
             self.discarded.remove(&object);
         }

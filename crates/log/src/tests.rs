@@ -4,7 +4,6 @@ mod chaos;
 mod cluster;
 mod crash;
 mod fetching;
-mod hot_path;
 mod limits;
 mod path;
 mod storage;
