@@ -205,7 +205,7 @@ pub fn batch(partition: TopicPartition, values: &[&str]) -> NewBatch {
 /// A batch of an idempotent producer.
 pub fn batch_of(partition: TopicPartition, id: i64, first_sequence: i32, values: &[&str]) -> NewBatch {
     let fields = ProducerFields { id, epoch: 0, base_sequence: first_sequence };
-    let producer = BatchProducer { id, epoch: 0, first_sequence };
+    let producer = BatchProducer { id, epoch: 0, first_sequence, transactional: None };
     encoded(partition, BatchBuilder::new(Compression::None).producer(fields), Some(producer), values)
 }
 

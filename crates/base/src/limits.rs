@@ -49,6 +49,9 @@ pub const PRODUCERS_PER_PARTITION_MAX: usize = 4096;
 /// An idempotent producer that is silent for this long is forgotten; Kafka's `producer.id.expiration.ms`.
 pub const PRODUCER_EXPIRY_MS: i64 = 24 * 60 * 60 * 1000;
 
+/// A transactional id that nobody uses for this long is forgotten; Kafka's `transactional.id.expiration.ms`.
+pub const TRANSACTIONAL_ID_EXPIRY_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
 /// How often the metadata state looks for producers to forget.
 pub const PRODUCER_SWEEP_MS: i64 = 60 * 60 * 1000;
 

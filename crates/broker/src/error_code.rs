@@ -14,6 +14,8 @@ pub(crate) fn of_produce(error: &ProduceError) -> ResponseError {
         ProduceError::UnknownPartition => ResponseError::UnknownTopicOrPartition,
         ProduceError::OutOfOrderSequence => ResponseError::OutOfOrderSequenceNumber,
         ProduceError::StaleProducerEpoch => ResponseError::InvalidProducerEpoch,
+        ProduceError::InvalidTxnState => ResponseError::InvalidTxnState,
+        ProduceError::InvalidProducerIdMapping => ResponseError::InvalidProducerIdMapping,
         ProduceError::DuplicateForgotten => ResponseError::DuplicateSequenceNumber,
         ProduceError::Fenced { .. } => ResponseError::NotLeaderOrFollower,
         ProduceError::Storage { outcome_known: true, .. } => ResponseError::KafkaStorageError,
@@ -47,6 +49,16 @@ pub(crate) fn of_refusal(refusal: Refusal) -> ResponseError {
         Refusal::TopicExists => ResponseError::TopicAlreadyExists,
         Refusal::UnknownTopic => ResponseError::UnknownTopicOrPartition,
         Refusal::InvalidPartitions => ResponseError::InvalidPartitions,
+        Refusal::NotCoordinator => ResponseError::NotCoordinator,
+        Refusal::UnknownGroup => ResponseError::GroupIdNotFound,
+        Refusal::NonEmptyGroup => ResponseError::NonEmptyGroup,
+        Refusal::GroupKind => ResponseError::InconsistentGroupProtocol,
+        Refusal::StaleGeneration => ResponseError::IllegalGeneration,
+        Refusal::StaleMemberEpoch => ResponseError::StaleMemberEpoch,
+        Refusal::UnknownMember => ResponseError::UnknownMemberId,
+        Refusal::InvalidProducerIdMapping => ResponseError::InvalidProducerIdMapping,
+        Refusal::StaleProducerEpoch => ResponseError::ProducerFenced,
+        Refusal::InvalidTxnState => ResponseError::InvalidTxnState,
     }
 }
 

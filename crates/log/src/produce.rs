@@ -47,6 +47,12 @@ pub enum ProduceError {
     /// A newer epoch of the producer has written.
     #[error("a newer epoch of the producer has written")]
     StaleProducerEpoch,
+    /// It belongs to no open transaction of its partition, or to none although one is open there.
+    #[error("the batch fits no open transaction of its producer")]
+    InvalidTxnState,
+    /// It is transactional and its producer id belongs to no transactional id.
+    #[error("the producer id belongs to no transactional id")]
+    InvalidProducerIdMapping,
     /// It was stored before, so long ago that its offset is no longer remembered.
     #[error("the batch was stored before; its offset is no longer remembered")]
     DuplicateForgotten,

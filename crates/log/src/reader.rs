@@ -180,6 +180,7 @@ impl Reader {
             BodyId::Object(object) => {
                 self.store.get(&segment_key(object), Some(range.clone())).await.map_err(FetchError::of)
             }
+            BodyId::Marker(_) => return Err(FetchError::Storage { cause: "a marker is no body".into() }),
         };
         let bytes = read.inspect_err(|error| tracing::warn!(?body, ?range, %error, "cannot read a segment"))?;
         self.metrics.loads.inc();

@@ -246,6 +246,8 @@ fn placed(outcome: RunOutcome, delta: u32, log_start: i64) -> Result<Placed, Pro
         RunOutcome::UnknownPartition => Err(ProduceError::UnknownPartition),
         RunOutcome::OutOfOrderSequence => Err(ProduceError::OutOfOrderSequence),
         RunOutcome::StaleProducerEpoch => Err(ProduceError::StaleProducerEpoch),
+        RunOutcome::InvalidTxnState => Err(ProduceError::InvalidTxnState),
+        RunOutcome::InvalidProducerIdMapping => Err(ProduceError::InvalidProducerIdMapping),
     }
 }
 

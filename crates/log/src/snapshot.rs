@@ -229,6 +229,6 @@ impl Graveyard {
 fn log_entry(body: BodyId) -> Option<Seq> {
     match body {
         BodyId::Log(seq) => Some(seq),
-        BodyId::Object(_) => None,
+        BodyId::Object(_) | BodyId::Marker(_) => None,
     }
 }

@@ -4,6 +4,7 @@
 //! exactly one encoding: a reader refuses overlong varints, so bytes that decode encode to the same bytes again.
 //! A count is checked against the bytes that are left before anything is allocated for it.
 
+use bytes::Bytes;
 use frazil_base::limits::META_RECORD_BYTES_MAX;
 
 /// Why bytes are no record, or not one that this version understands.
@@ -114,6 +115,15 @@ impl Writer {
         self.raw(value.as_bytes());
     }
 
+    pub(crate) fn bytes(&mut self, value: &[u8]) {
+        self.count(value.len());
+        self.raw(value);
+    }
+
+    pub(crate) fn bool(&mut self, value: bool) {
+        self.u8(u8::from(value));
+    }
+
     /// Length + 1 and the bytes; 0 for `None`.
     pub(crate) fn optional_string(&mut self, value: Option<&str>) {
         match value {
@@ -212,6 +222,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    pub(crate) fn u64(&mut self) -> Result<u64, DecodeError> {
+        let bytes = self.raw(8)?.try_into().expect("8 bytes were asked for");
+        Ok(u64::from_be_bytes(bytes))
+    }
+
     pub(crate) fn u128(&mut self) -> Result<u128, DecodeError> {
         let bytes = self.raw(16)?.try_into().expect("16 bytes were asked for");
         Ok(u128::from_be_bytes(bytes))
@@ -220,6 +235,12 @@ impl<'a> Reader<'a> {
     pub(crate) fn string(&mut self) -> Result<String, DecodeError> {
         let count = self.count(1)?;
         self.text(count)
+    }
+
+    /// A copy: what is kept must not hold on to the record it came in.
+    pub(crate) fn bytes(&mut self) -> Result<Bytes, DecodeError> {
+        let count = self.count(1)?;
+        self.raw(count).map(Bytes::copy_from_slice)
     }
 
     pub(crate) fn optional_string(&mut self) -> Result<Option<String>, DecodeError> {

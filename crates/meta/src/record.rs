@@ -4,14 +4,25 @@
 //! key: it grows with every record of one registration, and `apply` ignores a record whose number it has seen, so a
 //! record may be appended again after a lost answer.
 
+mod access;
 mod decode;
 mod encode;
+mod groups;
 #[cfg(test)]
 pub(crate) mod tests;
+mod transactions;
 
 pub use crate::codec::DecodeError;
-pub(crate) use decode::read_resource;
+pub use access::{QuotaEntity, ScramCredential};
+pub(crate) use decode::coordinated as read;
+pub(crate) use decode::{read_list, read_resource};
+pub(crate) use encode::coordinated as write;
 pub(crate) use encode::write_resource;
+pub use groups::{
+    Assignment, ClassicMember, ClassicProtocols, ConsumerGroupUpdate, ConsumerMember, GroupCommit, GroupFence,
+    GroupGeneration, MemberState, OffsetCommit, TxnFence,
+};
+pub use transactions::{AddToTransaction, EndReason, EndTransaction, InitTransactions, Joining};
 
 use frazil_base::{BrokerId, Epoch, ObjectId, TopicId, TopicPartition};
 
@@ -88,6 +99,49 @@ pub enum Command {
         /// Partition and its new first offset.
         starts: Vec<(TopicPartition, i64)>,
     },
+    /// A classic group finished a rebalance, replaced a static member, or became empty.
+    GroupGeneration(GroupGeneration),
+    /// A group of the consumer protocol changed.
+    ConsumerGroup(ConsumerGroupUpdate),
+    /// Groups without members are deleted, with their offsets.
+    DeleteGroups {
+        /// Their ids.
+        groups: Vec<String>,
+    },
+    /// Offsets are committed: those of many members and groups in one record.
+    CommitOffsets {
+        /// Each is accepted or refused for itself.
+        commits: Vec<GroupCommit>,
+    },
+    /// Committed offsets are deleted, or have expired.
+    DeleteOffsets {
+        /// The group's id.
+        group: String,
+        /// Of which partitions.
+        partitions: Vec<TopicPartition>,
+    },
+    /// A producer takes a transactional id over.
+    InitTransactions(InitTransactions),
+    /// Partitions and groups join a transaction.
+    AddToTransaction(AddToTransaction),
+    /// A transaction ends.
+    EndTransaction(EndTransaction),
+    /// Quotas change.
+    AlterQuotas {
+        /// Whose.
+        entity: QuotaEntity,
+        /// Name and new value, the bits of an IEEE 754 double; `None` removes it.
+        changes: Vec<(String, Option<u64>)>,
+    },
+    /// A user's credential for one mechanism is set or removed.
+    AlterScramUser {
+        /// The user.
+        user: String,
+        /// Kafka's number of the mechanism: 1 SCRAM-SHA-256, 2 SCRAM-SHA-512.
+        mechanism: u8,
+        /// `None` removes it.
+        credential: Option<ScramCredential>,
+    },
 }
 
 /// A broker's registration.
@@ -131,6 +185,10 @@ pub enum ConfigResource {
     Broker(BrokerId),
     /// All brokers' (Kafka's cluster-wide default).
     Cluster,
+    /// A group's.
+    Group(String),
+    /// A subscription to clients' metrics (KIP-714).
+    ClientMetrics(String),
 }
 
 /// A segment's commit. Its parts ascend in the segment, do not overlap, and end within it.
@@ -144,6 +202,14 @@ pub struct Commit {
     pub bytes: u32,
     /// Per partition, in the segment's order.
     pub parts: Vec<CommitPart>,
+}
+
+impl Commit {
+    /// Whether any of its runs belongs to a transaction.
+    pub fn is_transactional(&self) -> bool {
+        let runs = self.parts.iter().flat_map(|part| &part.runs);
+        runs.filter_map(|run| run.producer).any(|producer| producer.transactional.is_some())
+    }
 }
 
 /// What a segment holds of one partition: one contiguous byte range of whole batches.
@@ -179,4 +245,6 @@ pub struct BatchProducer {
     pub epoch: i16,
     /// Sequence of its first record; the last one is this plus records - 1, wrapping past `i32::MAX` to 0.
     pub first_sequence: i32,
+    /// Set when the batch belongs to a transaction: how it joins it.
+    pub transactional: Option<Joining>,
 }

@@ -11,35 +11,48 @@
 //! idempotent producers are stored, `bodies` which segments are still needed, `commit` gives offsets out, `snapshot`
 //! writes all of it down and reads it back.
 
+mod aborted;
 mod bodies;
 mod brokers;
 mod commit;
 mod digest;
+mod groups;
 mod mutation;
+mod outcome;
 mod producers;
+mod queries;
 mod snapshot;
 mod topics;
+mod transactions;
 
 #[cfg(test)]
 mod tests;
 
+pub use aborted::{AbortedTransaction, CONTROL_BATCH_BYTES, ControlMarker};
 pub use bodies::BodyState;
-pub use brokers::Broker;
+pub use brokers::{Broker, CoordinatorKind};
+pub use groups::{ClassicGroup, CommittedOffset, ConsumerGroup, Group, GroupKind};
 pub use mutation::Mutation;
+pub use outcome::{Outcome, Refusal, RunOutcome};
 pub(crate) use producers::sequence_after;
 pub use snapshot::SnapshotError;
-pub use topics::{Partition, Topic};
+pub use topics::{Partition, ProducerView, Topic};
+pub use transactions::{Transaction, TransactionPhase};
 
 use crate::codec::DecodeError;
-use crate::port::LiveBodies;
-use crate::record::{Command, ConfigResource, CreateTopic, Record};
+use crate::record::{Command, ConfigResource, CreateTopic, QuotaEntity, Record, ScramCredential};
 use bodies::Bodies;
 use brokers::Brokers;
-use frazil_base::limits::{PARTITIONS_PER_TOPIC_MAX, PRODUCER_EXPIRY_MS, PRODUCER_SWEEP_MS};
+use frazil_base::limits::{
+    PARTITIONS_PER_TOPIC_MAX, PRODUCER_EXPIRY_MS, PRODUCER_SWEEP_MS, TRANSACTIONAL_ID_EXPIRY_MS,
+};
 use frazil_base::{Epoch, ObjectId, Seq, TopicId, TopicPartition};
+use groups::Groups;
 use mutation::Rules;
+use outcome::done;
 use std::collections::BTreeMap;
 use topics::Topics;
+use transactions::Transactions;
 
 /// The last feature level that this version implements. A `FeatureLevel` record beyond it does not decode.
 pub const FEATURE_LEVEL_KNOWN: u16 = 1;
@@ -51,6 +64,8 @@ pub enum BodyId {
     Log(Seq),
     /// In an object of its own.
     Object(ObjectId),
+    /// Nowhere: the end of a transaction, whose control batch follows from this. One offset, position 0.
+    Marker(ControlMarker),
 }
 
 /// Contiguous offsets of one partition whose batches stand next to each other in one body.
@@ -90,60 +105,6 @@ impl Extent {
     }
 }
 
-/// What applying a record did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It did what it says.
-    Done,
-    /// The broker's registration; its epoch.
-    Registered(Epoch),
-    /// First of the producer ids set apart.
-    ProducerIds {
-        /// First id.
-        first: i64,
-    },
-    /// A commit; per part and run what became of it, in the record's order.
-    Committed(Vec<Vec<RunOutcome>>),
-    /// Nothing changed.
-    Refused(Refusal),
-}
-
-/// Why a record changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The registration that wrote it is closed or unknown, or the object it commits was written under another one.
-    ClosedEpoch,
-    /// A record of this number was applied already, or this object was committed already.
-    Repeated,
-    /// A topic of this name (or id) exists.
-    TopicExists,
-    /// No such topic.
-    UnknownTopic,
-    /// A topic cannot lose partitions, nor get the number it has, nor none, nor more than the limit.
-    InvalidPartitions,
-}
-
-/// What became of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunOutcome {
-    /// Its first record has this offset.
-    Accepted {
-        /// First offset.
-        base_offset: i64,
-    },
-    /// Stored before: its first record has this offset. -1 if that is no longer remembered.
-    Duplicate {
-        /// First offset.
-        base_offset: i64,
-    },
-    /// The partition does not exist (any more).
-    UnknownPartition,
-    /// A sequence is missing before it.
-    OutOfOrderSequence,
-    /// A newer epoch of the producer has written.
-    StaleProducerEpoch,
-}
-
 /// Everything the log says, up to one record.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -161,6 +122,10 @@ pub struct State {
     /// Settings of brokers and of the cluster; those of topics are in the topics.
     configs: BTreeMap<ConfigResource, BTreeMap<String, String>>,
     bodies: Bodies,
+    groups: Groups,
+    transactions: Transactions,
+    quotas: BTreeMap<QuotaEntity, BTreeMap<String, u64>>,
+    scram_users: BTreeMap<String, BTreeMap<u8, ScramCredential>>,
     rules: Rules,
 }
 
@@ -184,6 +149,10 @@ impl State {
             topics: Topics::default(),
             configs: BTreeMap::new(),
             bodies: Bodies::default(),
+            groups: Groups::default(),
+            transactions: Transactions::default(),
+            quotas: BTreeMap::new(),
+            scram_users: BTreeMap::new(),
             rules: Rules::default(),
         }
     }
@@ -268,7 +237,43 @@ impl State {
                 starts.iter().for_each(|(partition, start)| self.move_log_start(*partition, *start, now_ms));
                 Outcome::Done
             }
+            Command::AlterQuotas { entity, changes } => {
+                self.alter_quotas(entity, changes);
+                Outcome::Done
+            }
+            Command::AlterScramUser { user, mechanism, credential } => {
+                self.alter_scram_user(user, *mechanism, credential.as_ref());
+                Outcome::Done
+            }
+            _ => self.execute_coordinated(seq, record).unwrap_or_else(Outcome::Refused),
         }
+    }
+
+    /// Commands of groups and transactions.
+    fn execute_coordinated(&mut self, seq: Seq, record: &Record) -> Result<Outcome, Refusal> {
+        match &record.command {
+            Command::GroupGeneration(generation) => self.group_generation(record, generation)?,
+            Command::ConsumerGroup(update) => self.consumer_group(record, update)?,
+            Command::DeleteGroups { groups } => {
+                return Ok(self.per_item(groups, |state, group| state.delete_group(record, group)));
+            }
+            Command::CommitOffsets { commits } => {
+                return Ok(self.per_item(commits, |state, commit| state.commit_offsets(seq, record, commit)));
+            }
+            Command::DeleteOffsets { group, partitions } => self.delete_offsets(record, group, partitions)?,
+            Command::InitTransactions(init) => return self.init_transactions(record, init),
+            Command::AddToTransaction(add) => self.add_to_transaction(seq, record, add)?,
+            Command::EndTransaction(end) => return self.end_transaction(record, end),
+            other => unreachable!("{other:?} is no command of groups and transactions"),
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Refuses a record about a group or a transactional id that its coordinator did not write.
+    fn check_coordinator(&self, kind: CoordinatorKind, key: &str, record: &Record) -> Result<(), Refusal> {
+        let is_own = self.coordinator(kind, key).is_some_and(|broker| broker.epoch == record.epoch);
+        let is_accepted = is_own || self.rules.broken(Mutation::IgnoreCoordinator);
+        if is_accepted { Ok(()) } else { Err(Refusal::NotCoordinator) }
     }
 
     fn create_topic(&mut self, create: &CreateTopic, now_ms: i64) -> Result<(), Refusal> {
@@ -291,6 +296,8 @@ impl State {
         for extent in topic.partitions.iter().flat_map(|partition| &partition.extents) {
             self.bodies.release(extent, now_ms);
         }
+        self.transactions.forget_topic(topic.id);
+        self.groups.forget_topic(topic.id);
         Ok(())
     }
 
@@ -312,7 +319,7 @@ impl State {
     ) -> Result<(), Refusal> {
         let configs = match resource {
             ConfigResource::Topic(topic) => &mut self.topics.get_mut(*topic).ok_or(Refusal::UnknownTopic)?.configs,
-            ConfigResource::Broker(_) | ConfigResource::Cluster => self.configs.entry(resource.clone()).or_default(),
+            resource => self.configs.entry(resource.clone()).or_default(),
         };
         if replace {
             configs.clear();
@@ -325,6 +332,30 @@ impl State {
         }
         self.configs.retain(|_, configs| !configs.is_empty());
         Ok(())
+    }
+
+    fn alter_quotas(&mut self, entity: &QuotaEntity, changes: &[(String, Option<u64>)]) {
+        let quotas = self.quotas.entry(entity.clone()).or_default();
+        for (name, value) in changes {
+            match value {
+                Some(bits) => quotas.insert(name.clone(), *bits),
+                None => quotas.remove(name),
+            };
+        }
+        if quotas.is_empty() {
+            self.quotas.remove(entity);
+        }
+    }
+
+    fn alter_scram_user(&mut self, user: &str, mechanism: u8, credential: Option<&ScramCredential>) {
+        let credentials = self.scram_users.entry(user.to_owned()).or_default();
+        match credential {
+            Some(credential) => credentials.insert(mechanism, credential.clone()),
+            None => credentials.remove(&mechanism),
+        };
+        if credentials.is_empty() {
+            self.scram_users.remove(user);
+        }
     }
 
     fn allocate_producer_ids(&mut self, count: u32) -> Outcome {
@@ -341,9 +372,10 @@ impl State {
         while let Some(extent) = partition.pop_unreadable() {
             self.bodies.release(&extent, now_ms);
         }
+        partition.forget_aborted();
     }
 
-    /// Moves the producers' clock on and forgets silent producers, if that is due.
+    /// Moves the producers' clock on and forgets silent producers and transactional ids, if that is due.
     fn advance_clock(&mut self, now_ms: i64) {
         self.clock_ms = self.clock_ms.max(now_ms);
         if self.clock_ms < self.sweep_due_ms {
@@ -354,109 +386,6 @@ impl State {
         for partition in self.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
             partition.producers.expire(before_ms);
         }
-    }
-}
-
-fn done(result: Result<(), Refusal>) -> Outcome {
-    result.map_or_else(Outcome::Refused, |()| Outcome::Done)
-}
-
-/// Queries.
-impl State {
-    /// The last record applied.
-    pub fn applied(&self) -> Seq {
-        self.applied
-    }
-
-    /// A hash over all records and outcomes so far: equal on all brokers at equal `applied`, or one of them is wrong.
-    pub fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    /// Behaviour up to this level may be used.
-    pub fn feature_level(&self) -> u16 {
-        self.feature_level
-    }
-
-    /// The topic with this id.
-    pub fn topic(&self, topic: TopicId) -> Option<&Topic> {
-        self.topics.get(topic)
-    }
-
-    /// The topic with this name.
-    pub fn topic_by_name(&self, name: &str) -> Option<&Topic> {
-        self.topics.by_name(name)
-    }
-
-    /// All topics, by name.
-    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
-        self.topics.iter_by_name()
-    }
-
-    /// One partition.
-    pub fn partition(&self, partition: TopicPartition) -> Option<&Partition> {
-        self.topics.partition(partition)
-    }
-
-    /// The brokers with an open registration, by id.
-    pub fn brokers(&self) -> impl Iterator<Item = &Broker> {
-        self.brokers.iter()
-    }
-
-    /// Whether this registration is open. One that is not never opens again.
-    pub fn is_open(&self, epoch: Epoch) -> bool {
-        self.brokers.is_open(epoch)
-    }
-
-    /// The broker that clients should talk to about this partition: a rendezvous hash over the open brokers, those of
-    /// `zone` if there are any, so that every broker gives the same answer. `None` if no broker is open.
-    pub fn leader(&self, partition: TopicPartition, zone: Option<&str>) -> Option<&Broker> {
-        self.brokers.leader(partition, zone)
-    }
-
-    /// Settings that differ from the defaults; empty for unknown topics.
-    pub fn configs(&self, resource: &ConfigResource) -> &BTreeMap<String, String> {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
-        let configs = match resource {
-            ConfigResource::Topic(topic) => self.topics.get(*topic).map(|topic| &topic.configs),
-            ConfigResource::Broker(_) | ConfigResource::Cluster => self.configs.get(resource),
-        };
-        configs.unwrap_or(&NONE)
-    }
-
-    /// Every body with live extents: entries of the log first, each kind ascending.
-    pub fn bodies(&self) -> impl Iterator<Item = (BodyId, &BodyState)> {
-        let skipped = usize::from(self.rules.broken(Mutation::ForgetLiveBody));
-        self.bodies.live().skip(skipped)
-    }
-
-    /// One body, if it has live extents.
-    pub fn body(&self, body: BodyId) -> Option<&BodyState> {
-        self.bodies.get(body)
-    }
-
-    /// Objects without live extents, and the record time at which the last one went; until `ForgetObjects`.
-    pub fn dead_objects(&self) -> impl Iterator<Item = (ObjectId, i64)> {
-        let oldest = self.bodies.live().find_map(|(body, state)| match body {
-            BodyId::Object(object) => Some((object, state.committed_ms)),
-            BodyId::Log(_) => None,
-        });
-        let wrong = oldest.filter(|_| self.rules.broken(Mutation::ForgetLiveBody));
-        self.bodies.dead().chain(wrong)
-    }
-
-    /// A hash of the whole content, by way of its snapshot: slow, for tests and for `hash` itself to be checked against.
-    #[cfg(any(test, feature = "testing"))]
-    pub fn content_hash(&self) -> u64 {
-        digest::digest(&self.snapshot())
-    }
-
-    /// The entries of the log whose bodies are needed, for [`CommitLog::trim`](crate::CommitLog::trim).
-    pub fn live_log_bodies(&self) -> LiveBodies {
-        let log_entry = |(body, _)| match body {
-            BodyId::Log(seq) => Some(seq),
-            BodyId::Object(_) => None,
-        };
-        self.bodies().filter_map(log_entry).collect()
+        self.transactions.expire(self.clock_ms.saturating_sub(TRANSACTIONAL_ID_EXPIRY_MS));
     }
 }

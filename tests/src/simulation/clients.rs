@@ -71,7 +71,7 @@ fn batch(world: &World, first: Value, count: u32, id: Option<i64>) -> Waiting {
         let value = Value { number: first.number + index, ..first };
         builder.push(world.now_ms(), None, Some(&value.to_bytes()), &[]);
     }
-    let producer = id.map(|id| BatchProducer { id, epoch: 0, first_sequence });
+    let producer = id.map(|id| BatchProducer { id, epoch: 0, first_sequence, transactional: None });
     Waiting { first, count, bytes: builder.build(), producer, was_sent: false }
 }
 

@@ -127,6 +127,7 @@ fn check(node: &Node, wanted: &Alteration, replace: bool) -> Result<Checked, Ref
         (_, true) => Layers { topic: None, broker: None, cluster: None, fixed: &nothing },
         (ConfigResource::Topic(_), _) => Layers { topic: own, ..node.broker_layers(&state) },
         (ConfigResource::Broker(_), _) => node.broker_layers(&state),
+        (ConfigResource::Group(_) | ConfigResource::ClientMetrics(_), _) => node.broker_layers(&state),
         (ConfigResource::Cluster, _) => Layers { broker: None, ..node.broker_layers(&state) },
     };
     let mut changes = Vec::with_capacity(wanted.changes.len());
@@ -144,7 +145,10 @@ fn check(node: &Node, wanted: &Alteration, replace: bool) -> Result<Checked, Ref
 fn values<'a>(state: &'a State, resource: &ConfigResource) -> Option<&'a Values> {
     match resource {
         ConfigResource::Topic(topic) => state.topic(*topic).map(|topic| &topic.configs),
-        ConfigResource::Broker(_) | ConfigResource::Cluster => None,
+        ConfigResource::Broker(_)
+        | ConfigResource::Cluster
+        | ConfigResource::Group(_)
+        | ConfigResource::ClientMetrics(_) => None,
     }
 }
 

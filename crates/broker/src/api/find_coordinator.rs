@@ -5,8 +5,7 @@
 
 use super::{Answer, Refused, Request, broker_id, text};
 use crate::node::Node;
-use frazil_base::{TopicId, TopicPartition};
-use frazil_meta::state::Broker;
+use frazil_meta::state::{Broker, CoordinatorKind};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
@@ -44,18 +43,11 @@ fn find(node: &Node, key_type: i8, key: StrBytes) -> Coordinator {
         return failed(ResponseError::InvalidRequest, "a transactional id is not empty");
     }
     let state = node.log.state();
-    match state.leader(place(key_type, &key), None) {
+    let kind = if key_type == 0 { CoordinatorKind::Group } else { CoordinatorKind::Transaction };
+    match state.coordinator(kind, &key) {
         None => failed(ResponseError::CoordinatorNotAvailable, "no broker is registered"),
         Some(Broker { id, host, port, .. }) => {
             response.with_node_id(broker_id(*id)).with_host(text(host.clone())).with_port((*port).into())
         }
     }
-}
-
-/// A key's place among the partitions: FNV-1a of its text where the topic id stands, and its type as the partition.
-fn place(key_type: i8, key: &str) -> TopicPartition {
-    const OFFSET_BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    let hash = key.bytes().fold(OFFSET_BASIS, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME));
-    TopicPartition { topic: TopicId(hash), partition: i32::from(key_type) }
 }

@@ -237,5 +237,37 @@ fn command_line(command: &Command) -> String {
         }
         Command::ForgetObjects { objects } => format!("{} deleted objects are forgotten", objects.len()),
         Command::MoveLogStart { starts } => format!("{} partitions move their start", starts.len()),
+        Command::AlterQuotas { changes, .. } => format!("{} quotas change", changes.len()),
+        Command::AlterScramUser { user, .. } => format!("a credential of {user} changes"),
+        command => coordinated_line(command),
+    }
+}
+
+/// Commands of groups and transactions.
+fn coordinated_line(command: &Command) -> String {
+    match command {
+        Command::GroupGeneration(new) => {
+            format!("group {} is at generation {} with {} members", new.group, new.generation, new.members.len())
+        }
+        Command::ConsumerGroup(update) => {
+            let (changed, gone) = (update.upserted.len(), update.removed.len());
+            format!("group {} is at epoch {}, {changed} members change, {gone} go", update.group, update.group_epoch)
+        }
+        Command::DeleteGroups { groups } => format!("groups are deleted: {}", groups.join(", ")),
+        Command::CommitOffsets { commits } => {
+            let offsets: usize = commits.iter().map(|commit| commit.offsets.len()).sum();
+            format!("{} commits of {offsets} offsets", commits.len())
+        }
+        Command::DeleteOffsets { group, partitions } => format!("group {group} loses {} offsets", partitions.len()),
+        Command::InitTransactions(init) => format!("transactional id {} is taken over", init.transactional_id),
+        Command::AddToTransaction(add) => {
+            let (partitions, groups) = (add.partitions.len(), add.groups.len());
+            format!("{partitions} partitions and {groups} groups join the transaction of {}", add.transactional_id)
+        }
+        Command::EndTransaction(end) => {
+            let result = if end.commit { "committed" } else { "aborted" };
+            format!("the transaction of {} is {result} ({:?})", end.transactional_id, end.reason)
+        }
+        other => format!("{other:?}"),
     }
 }

@@ -212,7 +212,9 @@ fn count(state: &State, report: &mut Report) -> ExtentsByBody {
                     report.add(Severity::Missing, format!("{}/{number}", topic.name), detail);
                 }
                 expected = extent.end_offset();
-                by_body.entry(extent.body).or_default().push((place, *extent));
+                if !matches!(extent.body, BodyId::Marker(_)) {
+                    by_body.entry(extent.body).or_default().push((place, *extent));
+                }
             }
             if first > partition.log_start || expected != partition.next_offset {
                 let (start, next) = (partition.log_start, partition.next_offset);
@@ -238,6 +240,7 @@ async fn check_objects(
         let key = match body {
             BodyId::Log(seq) => log_key(seq),
             BodyId::Object(object) => segment_key(object),
+            BodyId::Marker(_) => unreachable!("markers were passed over when extents were sorted"),
         };
         let bytes = vault.get(&key).await;
         (body, key, extents, bytes)
@@ -247,7 +250,7 @@ async fn check_objects(
         match (bytes?, body) {
             (None, _) => report.add(Severity::Missing, key, format!("{} extents point into it", extents.len())),
             (Some(bytes), BodyId::Object(_)) => check_body(state, body, &key.to_string(), &bytes, &extents, report),
-            (Some(bytes), BodyId::Log(_)) => match body_of_object(&bytes) {
+            (Some(bytes), BodyId::Log(_) | BodyId::Marker(_)) => match body_of_object(&bytes) {
                 Ok(segment) => check_body(state, body, &key.to_string(), &segment, &extents, report),
                 Err(detail) => report.add(Severity::Corrupt, key, detail),
             },
@@ -348,7 +351,7 @@ async fn list_unreferenced(vault: &Vault, state: &State, report: &mut Report) ->
         .bodies()
         .filter_map(|(body, _)| match body {
             BodyId::Object(object) => Some(segment_key(object)),
-            BodyId::Log(_) => None,
+            BodyId::Log(_) | BodyId::Marker(_) => None,
         })
         .collect();
     let dying: BTreeSet<_> = state.dead_objects().map(|(object, _)| object).collect();

@@ -132,7 +132,7 @@ pub fn batch_of(partition: TopicPartition, id: i64, epoch: i16, first_sequence: 
         bytes: builder.build(),
         records: values.len() as u32,
         max_timestamp: START_MS,
-        producer: Some(BatchProducer { id, epoch, first_sequence }),
+        producer: Some(BatchProducer { id, epoch, first_sequence, transactional: None }),
     }
 }
 

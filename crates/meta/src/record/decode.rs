@@ -1,9 +1,11 @@
 //! Bytes to records. Nothing is trusted: every count, length and range is checked, nothing panics.
 
-use super::encode::{Before, part_bit, tag};
+pub(crate) mod coordinated;
+
+use super::encode::{Before, part_bit, run_kind, tag};
 use super::{
-    BatchProducer, Command, Commit, CommitPart, ConfigResource, CreateTopic, RECORD_VERSION, Record, RegisterBroker,
-    Run,
+    BatchProducer, Command, Commit, CommitPart, ConfigResource, CreateTopic, Joining, RECORD_VERSION, Record,
+    RegisterBroker, Run,
 };
 use crate::codec::{DecodeError, Reader};
 use crate::state::FEATURE_LEVEL_KNOWN;
@@ -45,20 +47,52 @@ fn read_command(reader: &mut Reader<'_>, tag: u8, epoch: Epoch, time_ms: i64) ->
             topic: TopicId(reader.u128()?),
             total: reader.signed("a number of partitions")?,
         },
-        tag::ALTER_CONFIGS => Command::AlterConfigs {
-            resource: read_resource(reader)?,
-            replace: reader.bool("a flag")?,
-            changes: read_list(reader, 2, |reader| Ok((reader.string()?, reader.optional_string()?)))?,
-        },
+        tag::ALTER_CONFIGS | tag::ALTER_NAMED_CONFIGS => read_alter(reader, tag)?,
         tag::ALLOCATE_PRODUCER_IDS => Command::AllocateProducerIds { count: reader.unsigned("a number of ids")? },
-        tag::COMMIT => Command::Commit(read_commit(reader, epoch, time_ms)?),
+        tag::COMMIT => Command::Commit(read_commit(reader, epoch, Before::new(time_ms, false))?),
+        tag::TRANSACTIONAL_COMMIT => Command::Commit(read_transactional_commit(reader, epoch, time_ms)?),
         tag::FORGET_OBJECTS => Command::ForgetObjects { objects: read_list(reader, 2, read_object)? },
         tag::MOVE_LOG_START => Command::MoveLogStart { starts: read_list(reader, 18, read_start)? },
+        tag => return read_coordinated(reader, tag),
+    })
+}
+
+fn read_coordinated(reader: &mut Reader<'_>, tag: u8) -> Result<Command, DecodeError> {
+    Ok(match tag {
+        tag::GROUP_GENERATION => Command::GroupGeneration(coordinated::group_generation(reader)?),
+        tag::CONSUMER_GROUP => Command::ConsumerGroup(coordinated::consumer_group(reader)?),
+        tag::DELETE_GROUPS => Command::DeleteGroups { groups: coordinated::strings(reader)? },
+        tag::COMMIT_OFFSETS => Command::CommitOffsets { commits: read_list(reader, 4, coordinated::group_commit)? },
+        tag::DELETE_OFFSETS => {
+            Command::DeleteOffsets { group: reader.string()?, partitions: coordinated::partitions(reader)? }
+        }
+        tag::INIT_TRANSACTIONS => Command::InitTransactions(coordinated::init_transactions(reader)?),
+        tag::ADD_TO_TRANSACTION => Command::AddToTransaction(coordinated::add_to_transaction(reader)?),
+        tag::END_TRANSACTION => Command::EndTransaction(coordinated::end_transaction(reader)?),
+        tag::ALTER_QUOTAS => Command::AlterQuotas {
+            entity: coordinated::quota_entity(reader)?,
+            changes: read_list(reader, 2, coordinated::quota_change)?,
+        },
+        tag::ALTER_SCRAM_USER => Command::AlterScramUser {
+            user: reader.string()?,
+            mechanism: reader.u8()?,
+            credential: coordinated::optional_credential(reader)?,
+        },
         tag => return Err(DecodeError::UnknownCommand { tag }),
     })
 }
 
-fn read_list<T>(
+/// Each kind of resource belongs to one of the two tags.
+fn read_alter(reader: &mut Reader<'_>, tag: u8) -> Result<Command, DecodeError> {
+    let command = Command::AlterConfigs {
+        resource: read_resource(reader)?,
+        replace: reader.bool("a flag")?,
+        changes: read_list(reader, 2, |reader| Ok((reader.string()?, reader.optional_string()?)))?,
+    };
+    if command.tag() == tag { Ok(command) } else { Err(reader.invalid("a resource")) }
+}
+
+pub(crate) fn read_list<T>(
     reader: &mut Reader<'_>,
     bytes_each_min: usize,
     mut read: impl FnMut(&mut Reader<'_>) -> Result<T, DecodeError>,
@@ -101,6 +135,8 @@ pub(crate) fn read_resource(reader: &mut Reader<'_>) -> Result<ConfigResource, D
         0 => ConfigResource::Topic(TopicId(reader.u128()?)),
         1 => ConfigResource::Broker(BrokerId(reader.signed("a broker id")?)),
         2 => ConfigResource::Cluster,
+        3 => ConfigResource::Group(reader.string()?),
+        4 => ConfigResource::ClientMetrics(reader.string()?),
         _ => return Err(reader.invalid("a resource")),
     })
 }
@@ -115,12 +151,16 @@ fn read_start(reader: &mut Reader<'_>) -> Result<(TopicPartition, i64), DecodeEr
     Ok((partition, reader.zigzag()?))
 }
 
-fn read_commit(reader: &mut Reader<'_>, epoch: Epoch, time_ms: i64) -> Result<Commit, DecodeError> {
+fn read_transactional_commit(reader: &mut Reader<'_>, epoch: Epoch, time_ms: i64) -> Result<Commit, DecodeError> {
+    let commit = read_commit(reader, epoch, Before::new(time_ms, true))?;
+    if commit.is_transactional() { Ok(commit) } else { Err(reader.invalid("a commit without transactions")) }
+}
+
+fn read_commit(reader: &mut Reader<'_>, epoch: Epoch, mut before: Before) -> Result<Commit, DecodeError> {
     let in_log = reader.bool("where a segment is")?;
     let object_epoch = Epoch(epoch.0.wrapping_sub(reader.zigzag()? as u64));
     let object = ObjectId { epoch: object_epoch, number: reader.varint()? };
     let bytes = reader.unsigned("a segment's length")?;
-    let mut before = Before { max_timestamp: time_ms, ..Before::default() };
     let parts = read_list(reader, 2, |reader| read_part(reader, &mut before))?;
     if before.end > bytes {
         return Err(reader.invalid("the end of a part"));
@@ -184,24 +224,33 @@ fn read_unexpected<'a, T: PartialEq>(
 }
 
 fn read_run(reader: &mut Reader<'_>, before: &mut Before) -> Result<Run, DecodeError> {
-    let bytes_and_flag = reader.varint()?;
-    let bytes = u32::try_from(bytes_and_flag >> 1).map_err(|_| reader.invalid("a run's length"))?;
+    let bytes_and_kind = reader.varint()?;
+    let bytes = u32::try_from(bytes_and_kind >> before.kind_bits).map_err(|_| reader.invalid("a run's length"))?;
     let records = reader.unsigned::<u32>("a number of records")?;
     let records = records.checked_add(1).ok_or_else(|| reader.invalid("a number of records"))?;
     let max_timestamp = before.max_timestamp.wrapping_add(reader.zigzag()?);
     before.max_timestamp = max_timestamp;
-    let producer = match bytes_and_flag & 1 {
-        0 => None,
-        _ => Some(read_producer(reader, before, records)?),
+    let kind = bytes_and_kind & ((1 << before.kind_bits) - 1);
+    let mut producer_of = |transactional| read_producer(reader, before, records, transactional).map(Some);
+    let producer = match kind {
+        run_kind::PLAIN => None,
+        run_kind::IDEMPOTENT => producer_of(None)?,
+        run_kind::EXPLICIT => producer_of(Some(Joining::Explicit))?,
+        _ => producer_of(Some(Joining::Implicit))?,
     };
     Ok(Run { bytes, records, max_timestamp, producer })
 }
 
-fn read_producer(reader: &mut Reader<'_>, before: &mut Before, records: u32) -> Result<BatchProducer, DecodeError> {
+fn read_producer(
+    reader: &mut Reader<'_>,
+    before: &mut Before,
+    records: u32,
+    transactional: Option<Joining>,
+) -> Result<BatchProducer, DecodeError> {
     let id = before.producer_id.wrapping_add(reader.zigzag()?);
     let epoch = before.producer_epoch.wrapping_add(reader.signed("a producer epoch")?);
     let first_sequence = before.next_sequence.wrapping_add(reader.signed("a sequence")?);
-    let producer = BatchProducer { id, epoch, first_sequence };
+    let producer = BatchProducer { id, epoch, first_sequence, transactional };
     before.pass_producer(producer, records);
     Ok(producer)
 }

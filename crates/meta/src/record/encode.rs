@@ -1,8 +1,10 @@
 //! Records to bytes; `docs/format/metadata.md` shows every one.
 
+pub(crate) mod coordinated;
+
 use super::{
-    BatchProducer, Command, Commit, CommitPart, ConfigResource, CreateTopic, RECORD_VERSION, Record, RegisterBroker,
-    Run,
+    BatchProducer, Command, Commit, CommitPart, ConfigResource, CreateTopic, Joining, RECORD_VERSION, Record,
+    RegisterBroker, Run,
 };
 use crate::codec::Writer;
 use crate::state::{FEATURE_LEVEL_KNOWN, sequence_after};
@@ -23,6 +25,20 @@ pub(super) mod tag {
     pub(crate) const COMMIT: u8 = 9;
     pub(crate) const FORGET_OBJECTS: u8 = 10;
     pub(crate) const MOVE_LOG_START: u8 = 11;
+    /// A commit in which at least one run belongs to a transaction.
+    pub(crate) const TRANSACTIONAL_COMMIT: u8 = 12;
+    pub(crate) const GROUP_GENERATION: u8 = 13;
+    pub(crate) const CONSUMER_GROUP: u8 = 14;
+    pub(crate) const DELETE_GROUPS: u8 = 15;
+    pub(crate) const COMMIT_OFFSETS: u8 = 16;
+    pub(crate) const DELETE_OFFSETS: u8 = 17;
+    pub(crate) const INIT_TRANSACTIONS: u8 = 18;
+    pub(crate) const ADD_TO_TRANSACTION: u8 = 19;
+    pub(crate) const END_TRANSACTION: u8 = 20;
+    pub(crate) const ALTER_QUOTAS: u8 = 21;
+    pub(crate) const ALTER_SCRAM_USER: u8 = 22;
+    /// `AlterConfigs` of a resource that is known by a name of its own.
+    pub(crate) const ALTER_NAMED_CONFIGS: u8 = 23;
 }
 
 /// Bits of a part's head: what is as expected and therefore not written.
@@ -39,9 +55,19 @@ pub(super) mod part_bit {
     pub(crate) const ALL: u8 = 15;
 }
 
+/// What a run is, in the low bits of its length. A transactional commit uses two bits, another one.
+pub(super) mod run_kind {
+    pub(crate) const PLAIN: u64 = 0;
+    pub(crate) const IDEMPOTENT: u64 = 1;
+    pub(crate) const EXPLICIT: u64 = 2;
+    pub(crate) const IMPLICIT: u64 = 3;
+}
+
 /// What a part, run or producer is written in relation to: the one before it in the commit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Before {
+    /// Bits of a run's kind: 2 in a transactional commit.
+    pub(super) kind_bits: u32,
     pub(super) partition: Option<TopicPartition>,
     /// End of the part before in the segment.
     pub(super) end: u32,
@@ -52,6 +78,10 @@ pub(super) struct Before {
 }
 
 impl Before {
+    pub(super) fn new(time_ms: i64, is_transactional: bool) -> Before {
+        Before { kind_bits: 1 + u32::from(is_transactional), max_timestamp: time_ms, ..Before::default() }
+    }
+
     /// The partition that needs no byte.
     pub(super) fn expected_partition(&self, is_same_topic: bool) -> i32 {
         match self.partition {
@@ -94,7 +124,7 @@ impl Record {
 }
 
 impl Command {
-    fn tag(&self) -> u8 {
+    pub(super) fn tag(&self) -> u8 {
         match self {
             Command::RegisterBroker(_) => tag::REGISTER_BROKER,
             Command::CloseBroker { .. } => tag::CLOSE_BROKER,
@@ -102,11 +132,25 @@ impl Command {
             Command::CreateTopic(_) => tag::CREATE_TOPIC,
             Command::DeleteTopic { .. } => tag::DELETE_TOPIC,
             Command::CreatePartitions { .. } => tag::CREATE_PARTITIONS,
-            Command::AlterConfigs { .. } => tag::ALTER_CONFIGS,
+            Command::AlterConfigs { resource, .. } => match resource {
+                ConfigResource::Topic(_) | ConfigResource::Broker(_) | ConfigResource::Cluster => tag::ALTER_CONFIGS,
+                ConfigResource::Group(_) | ConfigResource::ClientMetrics(_) => tag::ALTER_NAMED_CONFIGS,
+            },
             Command::AllocateProducerIds { .. } => tag::ALLOCATE_PRODUCER_IDS,
+            Command::Commit(commit) if commit.is_transactional() => tag::TRANSACTIONAL_COMMIT,
             Command::Commit(_) => tag::COMMIT,
             Command::ForgetObjects { .. } => tag::FORGET_OBJECTS,
             Command::MoveLogStart { .. } => tag::MOVE_LOG_START,
+            Command::GroupGeneration(_) => tag::GROUP_GENERATION,
+            Command::ConsumerGroup(_) => tag::CONSUMER_GROUP,
+            Command::DeleteGroups { .. } => tag::DELETE_GROUPS,
+            Command::CommitOffsets { .. } => tag::COMMIT_OFFSETS,
+            Command::DeleteOffsets { .. } => tag::DELETE_OFFSETS,
+            Command::InitTransactions(_) => tag::INIT_TRANSACTIONS,
+            Command::AddToTransaction(_) => tag::ADD_TO_TRANSACTION,
+            Command::EndTransaction(_) => tag::END_TRANSACTION,
+            Command::AlterQuotas { .. } => tag::ALTER_QUOTAS,
+            Command::AlterScramUser { .. } => tag::ALTER_SCRAM_USER,
         }
     }
 }
@@ -151,6 +195,26 @@ fn write_command(writer: &mut Writer, record: &Record) {
                 writer.zigzag(*start);
             }
         }
+        Command::GroupGeneration(generation) => coordinated::group_generation(writer, generation),
+        Command::ConsumerGroup(update) => coordinated::consumer_group(writer, update),
+        Command::DeleteGroups { groups } => coordinated::strings(writer, groups),
+        Command::CommitOffsets { commits } => coordinated::list(writer, commits, coordinated::group_commit),
+        Command::DeleteOffsets { group, partitions } => {
+            writer.string(group);
+            coordinated::partitions(writer, partitions.iter());
+        }
+        Command::InitTransactions(init) => coordinated::init_transactions(writer, init),
+        Command::AddToTransaction(add) => coordinated::add_to_transaction(writer, add),
+        Command::EndTransaction(end) => coordinated::end_transaction(writer, end),
+        Command::AlterQuotas { entity, changes } => {
+            coordinated::quota_entity(writer, entity);
+            coordinated::list(writer, changes, coordinated::quota_change);
+        }
+        Command::AlterScramUser { user, mechanism, credential } => {
+            writer.string(user);
+            writer.u8(*mechanism);
+            coordinated::optional_credential(writer, credential.as_ref());
+        }
     }
 }
 
@@ -186,6 +250,14 @@ pub(crate) fn write_resource(writer: &mut Writer, resource: &ConfigResource) {
             writer.zigzag(i64::from(broker.0));
         }
         ConfigResource::Cluster => writer.u8(2),
+        ConfigResource::Group(group) => {
+            writer.u8(3);
+            writer.string(group);
+        }
+        ConfigResource::ClientMetrics(name) => {
+            writer.u8(4);
+            writer.string(name);
+        }
     }
 }
 
@@ -195,7 +267,7 @@ fn write_commit(writer: &mut Writer, record: &Record, commit: &Commit) {
     writer.varint(commit.object.number);
     writer.varint(u64::from(commit.bytes));
     writer.count(commit.parts.len());
-    let mut before = Before { max_timestamp: record.time_ms, ..Before::default() };
+    let mut before = Before::new(record.time_ms, commit.is_transactional());
     for part in &commit.parts {
         write_part(writer, &mut before, part);
     }
@@ -234,7 +306,7 @@ fn write_part(writer: &mut Writer, before: &mut Before, part: &CommitPart) {
 /// Returns the run's bytes.
 fn write_run(writer: &mut Writer, before: &mut Before, run: &Run) -> u64 {
     assert!(run.records > 0, "a run without records: {run:?}");
-    writer.varint(u64::from(run.bytes) << 1 | u64::from(run.producer.is_some()));
+    writer.varint(u64::from(run.bytes) << before.kind_bits | kind_of(run));
     writer.varint(u64::from(run.records) - 1);
     writer.zigzag(run.max_timestamp.wrapping_sub(before.max_timestamp));
     before.max_timestamp = run.max_timestamp;
@@ -245,4 +317,13 @@ fn write_run(writer: &mut Writer, before: &mut Before, run: &Run) -> u64 {
         before.pass_producer(producer, run.records);
     }
     u64::from(run.bytes)
+}
+
+fn kind_of(run: &Run) -> u64 {
+    match run.producer.map(|producer| producer.transactional) {
+        None => run_kind::PLAIN,
+        Some(None) => run_kind::IDEMPOTENT,
+        Some(Some(Joining::Explicit)) => run_kind::EXPLICIT,
+        Some(Some(Joining::Implicit)) => run_kind::IMPLICIT,
+    }
 }

@@ -46,7 +46,7 @@ fn register(exclusive: bool, zone: Option<&str>) -> Command {
 
 fn commit(in_log: bool) -> Command {
     let plain = Run { bytes: 70, records: 1, max_timestamp: 1_700_000_000_001, producer: None };
-    let producer = BatchProducer { id: 4000, epoch: 1, first_sequence: 10 };
+    let producer = BatchProducer { id: 4000, epoch: 1, first_sequence: 10, transactional: None };
     let first = Run { bytes: 100, records: 5, max_timestamp: -1, producer: Some(producer) };
     let next = Run { producer: Some(BatchProducer { first_sequence: 15, ..producer }), ..first };
     let part = |topic, partition, position, runs: &[Run]| CommitPart {
@@ -157,7 +157,12 @@ fn wide_commit(partitions: i32, runs: u32, producer: bool) -> Record {
             bytes: 1000 + index % 7,
             records: 3,
             max_timestamp: 1_700_000_000_000 + i64::from(index),
-            producer: producer.then(|| BatchProducer { id: 17, epoch: 0, first_sequence: 300_000 + 3 * index as i32 }),
+            producer: producer.then(|| BatchProducer {
+                id: 17,
+                epoch: 0,
+                first_sequence: 300_000 + 3 * index as i32,
+                transactional: None,
+            }),
         };
         let runs: Vec<Run> = (0..runs).map(run).collect();
         let start = position;
@@ -202,7 +207,7 @@ fn arbitrary_partition() -> impl Strategy<Value = TopicPartition> {
 
 fn arbitrary_run() -> impl Strategy<Value = Run> {
     let producer = (prop_oneof![0i64..3, any::<i64>()], any::<i16>(), prop_oneof![0..9, any::<i32>()])
-        .prop_map(|(id, epoch, first_sequence)| BatchProducer { id, epoch, first_sequence });
+        .prop_map(|(id, epoch, first_sequence)| BatchProducer { id, epoch, first_sequence, transactional: None });
     let records = prop_oneof![1u32..9, 1u32..=u32::MAX];
     (0u32..1000, records, any::<i64>(), proptest::option::of(producer))
         .prop_map(|(bytes, records, max_timestamp, producer)| Run { bytes, records, max_timestamp, producer })

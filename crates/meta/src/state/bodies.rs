@@ -60,6 +60,9 @@ impl Bodies {
 
     /// An extent is gone; with the last one its body dies.
     pub(super) fn release(&mut self, extent: &Extent, now_ms: i64) {
+        if let BodyId::Marker(_) = extent.body {
+            return;
+        }
         let state = self.live.get_mut(&extent.body).expect("an extent's body is live as long as the extent is");
         state.live_extents -= 1;
         state.live_bytes -= u64::from(extent.bytes);

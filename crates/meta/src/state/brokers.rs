@@ -5,7 +5,7 @@
 //! leaves, only its own share of the partitions moves, and a restarted broker gets its share back.
 
 use crate::record::RegisterBroker;
-use frazil_base::{BrokerId, Epoch, TopicPartition};
+use frazil_base::{BrokerId, Epoch, TopicId, TopicPartition};
 use std::collections::BTreeMap;
 
 /// An open registration.
@@ -21,6 +21,15 @@ pub struct Broker {
     pub port: u16,
     /// Zone, Kafka's `rack`.
     pub zone: Option<String>,
+}
+
+/// What kind of thing a coordinator keeps; Kafka's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CoordinatorKind {
+    /// A group.
+    Group = 0,
+    /// A transactional id.
+    Transaction = 1,
 }
 
 /// What the state keeps of a registration.
@@ -79,6 +88,10 @@ impl Brokers {
         self.0.insert(registration.broker.id, registration).is_none()
     }
 
+    pub(super) fn coordinator(&self, kind: CoordinatorKind, key: &str) -> Option<&Broker> {
+        self.leader(place(kind, key), None)
+    }
+
     /// The open broker with the greatest weight for the partition, among those of the zone if it has any.
     pub(super) fn leader(&self, partition: TopicPartition, zone: Option<&str>) -> Option<&Broker> {
         let near = |broker: &&Broker| zone.is_some() && broker.zone.as_deref() == zone;
@@ -88,6 +101,15 @@ impl Brokers {
         let id = best(&mut self.iter().filter(near)).or_else(|| best(&mut self.iter()))?;
         self.0.get(&id).map(|registration| &registration.broker)
     }
+}
+
+/// A key's place among the partitions: FNV-1a of its text where the topic id stands, and its kind as the partition.
+/// Part of the format.
+fn place(kind: CoordinatorKind, key: &str) -> TopicPartition {
+    const OFFSET_BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    let hash = key.bytes().fold(OFFSET_BASIS, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME));
+    TopicPartition { topic: TopicId(hash), partition: kind as i32 }
 }
 
 /// A broker's claim to a partition: four rounds of [`mix`] over topic id, partition and broker id. Part of the format:

@@ -6,8 +6,9 @@
 use super::brokers::mix;
 use super::{Outcome, Refusal, RunOutcome};
 use crate::codec::Writer;
+use crate::record::write;
 use crc_fast::{CrcAlgorithm, checksum};
-use frazil_base::Seq;
+use frazil_base::{Seq, TopicPartition};
 
 /// The hash after a record.
 pub(super) fn chain(hash: u64, seq: Seq, record: &[u8], outcome: &Outcome) -> u64 {
@@ -44,7 +45,25 @@ fn write_outcome(writer: &mut Writer, outcome: &Outcome) {
             writer.u8(4);
             writer.u8(refusal_code(*refusal));
         }
+        Outcome::PerItem(items) => {
+            writer.u8(5);
+            items.iter().for_each(|item| writer.u8(item.map_or_else(|refusal| 1 + refusal_code(refusal), |()| 0)));
+        }
+        Outcome::Producer { id, epoch, aborted } => {
+            writer.u8(6);
+            write_producer(writer, *id, *epoch, aborted);
+        }
+        Outcome::TransactionEnded { producer_id, epoch, partitions } => {
+            writer.u8(7);
+            write_producer(writer, *producer_id, *epoch, partitions);
+        }
     }
+}
+
+fn write_producer(writer: &mut Writer, id: i64, epoch: i16, partitions: &[TopicPartition]) {
+    writer.zigzag(id);
+    writer.zigzag(i64::from(epoch));
+    write::partitions(writer, partitions.iter());
 }
 
 fn write_run_outcome(writer: &mut Writer, outcome: &RunOutcome) {
@@ -60,6 +79,8 @@ fn write_run_outcome(writer: &mut Writer, outcome: &RunOutcome) {
         RunOutcome::UnknownPartition => writer.u8(2),
         RunOutcome::OutOfOrderSequence => writer.u8(3),
         RunOutcome::StaleProducerEpoch => writer.u8(4),
+        RunOutcome::InvalidTxnState => writer.u8(5),
+        RunOutcome::InvalidProducerIdMapping => writer.u8(6),
     }
 }
 
@@ -70,5 +91,15 @@ fn refusal_code(refusal: Refusal) -> u8 {
         Refusal::TopicExists => 2,
         Refusal::UnknownTopic => 3,
         Refusal::InvalidPartitions => 4,
+        Refusal::NotCoordinator => 5,
+        Refusal::UnknownGroup => 6,
+        Refusal::NonEmptyGroup => 7,
+        Refusal::GroupKind => 8,
+        Refusal::StaleGeneration => 9,
+        Refusal::StaleMemberEpoch => 10,
+        Refusal::UnknownMember => 11,
+        Refusal::InvalidProducerIdMapping => 12,
+        Refusal::StaleProducerEpoch => 13,
+        Refusal::InvalidTxnState => 14,
     }
 }

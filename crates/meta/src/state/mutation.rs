@@ -18,6 +18,20 @@ pub enum Mutation {
     MisplaceExtent,
     /// The oldest live body is reported as no longer needed.
     ForgetLiveBody,
+    /// A batch of a transaction that ended is stored, and visible at once.
+    AcceptEndedTransaction,
+    /// Offsets and rebalances of an earlier generation or epoch of a group take effect.
+    AcceptStaleGeneration,
+    /// One partition of a transaction gets the opposite marker.
+    TearEndTransaction,
+    /// The end of a transaction ends whichever is open, whatever epoch and transaction it names.
+    EndLaterTransaction,
+    /// Records about groups and transactions take effect whoever wrote them.
+    IgnoreCoordinator,
+    /// Offsets of a committed transaction vanish.
+    LosePendingOffsets,
+    /// Batches of open and aborted transactions are visible to readers of committed data.
+    ForgetOpenTransaction,
 }
 
 /// The rules that are kept: all, unless a test broke one.

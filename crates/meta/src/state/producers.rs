@@ -69,6 +69,11 @@ impl Producer {
         &self.batches[..usize::from(self.remembered)]
     }
 
+    /// Sequence of its last record; -1 if nothing is remembered.
+    pub(super) fn last_sequence(&self) -> i32 {
+        self.batches().last().map_or(-1, |last| sequence_after(last.first_sequence, last.records - 1))
+    }
+
     fn judge(&self, batch: BatchProducer, records: u32) -> Verdict {
         if batch.epoch < self.epoch {
             return Verdict::StaleEpoch;
@@ -136,6 +141,11 @@ pub(super) struct Producers(Vec<Producer>);
 impl Producers {
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Producer> {
         self.0.iter()
+    }
+
+    /// Whether anything is known of a producer.
+    pub(super) fn knows(&self, id: i64) -> bool {
+        self.0.binary_search_by_key(&id, |producer| producer.id).is_ok()
     }
 
     /// What the rules say about a batch of `records` records.

@@ -3,7 +3,10 @@
 //! Start-up is the newest snapshot plus the records after it. What follows from other values is not written: an
 //! extent's first offset follows from the lengths behind it, a body's live bytes from the extents that point into it.
 //! So a snapshot that decodes is consistent. It ends in a checksum; `docs/format/metadata.md` shows every byte.
+//!
+//! Snapshots of the version before are read, not written.
 
+mod coordinated;
 mod read;
 mod write;
 
@@ -15,8 +18,8 @@ use bytes::Bytes;
 /// The first bytes of every snapshot.
 const MAGIC: &[u8; 8] = b"FRAZSNAP";
 
-/// Version of the format.
-const VERSION: u8 = 1;
+/// Version of the format that is written. Version 1 had no groups, transactions, quotas and credentials.
+const VERSION: u8 = 2;
 
 /// The checksum at the end.
 const CHECKSUM_BYTES: usize = 8;

@@ -131,7 +131,7 @@ fn plain(records: u32) -> Run {
 
 /// A batch of 100 bytes of an idempotent producer.
 fn batch(id: i64, epoch: i16, first_sequence: i32, records: u32) -> Run {
-    Run { producer: Some(BatchProducer { id, epoch, first_sequence }), ..plain(records) }
+    Run { producer: Some(BatchProducer { id, epoch, first_sequence, transactional: None }), ..plain(records) }
 }
 
 fn accepted(base_offset: i64) -> RunOutcome {

@@ -1,6 +1,7 @@
 //! Topics, their partitions, and where the bytes of every readable offset are.
 
 use super::Extent;
+use super::aborted::PartitionTransactions;
 use super::producers::Producers;
 use frazil_base::{TopicId, TopicPartition};
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +36,22 @@ pub struct Partition {
     /// Where the bytes are.
     pub extents: VecDeque<Extent>,
     pub(super) producers: Producers,
+    pub(super) transactions: Option<Box<PartitionTransactions>>,
+}
+
+/// A producer as a partition knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerView {
+    /// Producer id.
+    pub id: i64,
+    /// Epoch of its last batch.
+    pub epoch: i16,
+    /// Sequence of its last record; -1 if that is forgotten.
+    pub last_sequence: i32,
+    /// The state's clock at its last batch, milliseconds since 1970.
+    pub last_ms: i64,
+    /// First offset of its open transaction here.
+    pub txn_start: Option<i64>,
 }
 
 impl Partition {
@@ -42,6 +59,17 @@ impl Partition {
     pub fn extents_from(&self, offset: i64) -> impl DoubleEndedIterator<Item = &Extent> + ExactSizeIterator {
         let first = self.extents.partition_point(|extent| extent.end_offset() <= offset);
         self.extents.range(first..)
+    }
+
+    /// Idempotent producers that wrote here lately, by id.
+    pub fn producers(&self) -> impl Iterator<Item = ProducerView> {
+        self.producers.iter().map(|producer| ProducerView {
+            id: producer.id,
+            epoch: producer.epoch,
+            last_sequence: producer.last_sequence(),
+            last_ms: producer.last_ms,
+            txn_start: self.open_since(producer.id),
+        })
     }
 
     /// Bytes of all extents.

@@ -191,6 +191,7 @@ fn producer_of(header: &BatchHeader) -> Option<BatchProducer> {
         id: header.producer_id,
         epoch: header.producer_epoch,
         first_sequence: header.base_sequence,
+        transactional: None,
     })
 }
 

@@ -2,8 +2,11 @@
 
 use super::super::brokers::{Broker, Registration};
 use super::super::producers::{Producer, Producers, STORED_MAX, StoredBatch};
-use super::super::{BodyId, BodyState, Extent, FEATURE_LEVEL_KNOWN, Partition, State, Topic, sequence_after};
-use super::VERSION;
+use super::super::{
+    BodyId, BodyState, CONTROL_BATCH_BYTES, ControlMarker, Extent, FEATURE_LEVEL_KNOWN, Partition, State, Topic,
+    sequence_after,
+};
+use super::{VERSION, coordinated};
 use crate::codec::{DecodeError, Reader};
 use crate::record::{ConfigResource, read_resource};
 use frazil_base::limits::{PARTITIONS_PER_TOPIC_MAX, PRODUCER_BATCHES_REMEMBERED, PRODUCERS_PER_PARTITION_MAX};
@@ -20,8 +23,11 @@ type BodyTable = Vec<(BodyId, BodyState)>;
 pub(super) fn body(bytes: &[u8]) -> Result<State, DecodeError> {
     let mut reader = Reader::new(bytes);
     let version = reader.u8()?;
-    if version != VERSION {
+    if version > VERSION {
         return Err(DecodeError::NewerVersion { version, known: VERSION });
+    }
+    if version == 0 {
+        return Err(reader.invalid("the snapshot's version"));
     }
     let mut state = read_numbers(&mut reader)?;
     read_brokers(&mut reader, &mut state)?;
@@ -29,7 +35,7 @@ pub(super) fn body(bytes: &[u8]) -> Result<State, DecodeError> {
     let mut bodies = read_bodies(&mut reader)?;
     read_dead(&mut reader, &mut state)?;
     for _ in 0..reader.count(22)? {
-        let topic = read_topic(&mut reader, &mut bodies)?;
+        let topic = read_topic(&mut reader, version, &mut bodies)?;
         if !state.topics.insert(topic) {
             return Err(reader.invalid("a topic that is there twice"));
         }
@@ -38,6 +44,9 @@ pub(super) fn body(bytes: &[u8]) -> Result<State, DecodeError> {
         return Err(reader.invalid("a live body without extents"));
     }
     bodies.into_iter().for_each(|(body, live)| state.bodies.add(body, live));
+    if version > 1 {
+        coordinated::read(&mut reader, &mut state)?;
+    }
     reader.finish()?;
     Ok(state)
 }
@@ -131,7 +140,7 @@ fn read_dead(reader: &mut Reader<'_>, state: &mut State) -> Result<(), DecodeErr
     Ok(())
 }
 
-fn read_topic(reader: &mut Reader<'_>, bodies: &mut BodyTable) -> Result<Topic, DecodeError> {
+fn read_topic(reader: &mut Reader<'_>, version: u8, bodies: &mut BodyTable) -> Result<Topic, DecodeError> {
     let id = TopicId(reader.u128()?);
     let name = reader.string()?;
     let replication_factor = reader.signed("a replication factor")?;
@@ -141,39 +150,75 @@ fn read_topic(reader: &mut Reader<'_>, bodies: &mut BodyTable) -> Result<Topic, 
     if count > PARTITIONS_PER_TOPIC_MAX as usize {
         return Err(reader.invalid("a number of partitions"));
     }
-    let partitions = (0..count).map(|_| read_partition(reader, bodies)).collect::<Result<_, _>>()?;
+    let partitions = (0..count).map(|_| read_partition(reader, version, bodies)).collect::<Result<_, _>>()?;
     Ok(Topic { id, name, partitions, replication_factor, configs, created_ms })
 }
 
-fn read_partition(reader: &mut Reader<'_>, bodies: &mut BodyTable) -> Result<Partition, DecodeError> {
+fn read_partition(reader: &mut Reader<'_>, version: u8, bodies: &mut BodyTable) -> Result<Partition, DecodeError> {
     let log_start = read_counter(reader, "a log start")?;
     let readable = reader.unsigned::<i64>("a number of offsets")?;
     let next_offset = log_start.checked_add(readable).filter(|next| *next <= COUNTER_MAX);
     let next_offset = next_offset.ok_or_else(|| reader.invalid("a next offset"))?;
-    let mut extents = read_extents(reader, bodies)?;
+    let mut extents = read_extents(reader, version, bodies)?;
     place_extents(&mut extents, log_start, next_offset).ok_or_else(|| reader.invalid("the lengths of extents"))?;
     let producers = read_producers(reader)?;
-    Ok(Partition { next_offset, log_start, extents, producers })
+    let mut partition = Partition { next_offset, log_start, extents, producers, transactions: None };
+    if version > 1 {
+        coordinated::read_partition(reader, &mut partition)?;
+    }
+    Ok(partition)
 }
 
 /// Extents without their offsets.
-fn read_extents(reader: &mut Reader<'_>, bodies: &mut BodyTable) -> Result<VecDeque<Extent>, DecodeError> {
+fn read_extents(reader: &mut Reader<'_>, version: u8, bodies: &mut BodyTable) -> Result<VecDeque<Extent>, DecodeError> {
+    // A marker takes at least 5 bytes too.
     let count = reader.count(5)?;
     let mut extents = VecDeque::with_capacity(count);
-    let (mut index, mut max_timestamp) = (0i64, 0i64);
+    let mut before = Before::default();
     for _ in 0..count {
-        let records = reader.unsigned::<u32>("a number of records")?;
-        let records = records.checked_add(1).ok_or_else(|| reader.invalid("a number of records"))?;
-        index = index.wrapping_add(reader.zigzag()?);
-        let position = reader.unsigned("a position")?;
-        let bytes = reader.unsigned("an extent's length")?;
-        max_timestamp = max_timestamp.wrapping_add(reader.zigzag()?);
-        let body = usize::try_from(index).ok().and_then(|index| bodies.get_mut(index));
-        let body = body.and_then(|body| reference(body, position, bytes));
-        let body = body.ok_or_else(|| reader.invalid("where an extent's bytes are"))?;
+        let head = reader.varint()?;
+        let (records, is_marker) = if version > 1 { (head >> 1, head & 1 == 1) } else { (head, false) };
+        let records = u32::try_from(records).ok().and_then(|records| records.checked_add(1));
+        let records = records.ok_or_else(|| reader.invalid("a number of records"))?;
+        let (body, position, bytes) = match is_marker {
+            true if records > 1 => return Err(reader.invalid("a marker's length")),
+            true => (read_marker(reader, &mut before)?, 0, CONTROL_BATCH_BYTES),
+            false => read_place(reader, &mut before, bodies)?,
+        };
+        before.max_timestamp = before.max_timestamp.wrapping_add(reader.zigzag()?);
+        let max_timestamp = before.max_timestamp;
         extents.push_back(Extent { base_offset: 0, records, body, position, bytes, max_timestamp });
     }
     Ok(extents)
+}
+
+/// What an extent is read in relation to.
+#[derive(Default)]
+struct Before {
+    body: i64,
+    producer_id: i64,
+    max_timestamp: i64,
+}
+
+fn read_marker(reader: &mut Reader<'_>, before: &mut Before) -> Result<BodyId, DecodeError> {
+    before.producer_id = before.producer_id.wrapping_add(reader.zigzag()?);
+    let (epoch, commit) = (reader.signed("a producer epoch")?, reader.bool("a transaction's result")?);
+    Ok(BodyId::Marker(ControlMarker { producer_id: before.producer_id, epoch, commit }))
+}
+
+/// Body, position and length of an extent.
+fn read_place(
+    reader: &mut Reader<'_>,
+    before: &mut Before,
+    bodies: &mut BodyTable,
+) -> Result<(BodyId, u32, u32), DecodeError> {
+    before.body = before.body.wrapping_add(reader.zigzag()?);
+    let position = reader.unsigned("a position")?;
+    let bytes = reader.unsigned("an extent's length")?;
+    let body = usize::try_from(before.body).ok().and_then(|index| bodies.get_mut(index));
+    let body = body.and_then(|body| reference(body, position, bytes));
+    let body = body.ok_or_else(|| reader.invalid("where an extent's bytes are"))?;
+    Ok((body, position, bytes))
 }
 
 /// Counts one more live extent of a body, if it lies inside.

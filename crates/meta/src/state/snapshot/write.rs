@@ -2,8 +2,8 @@
 
 use super::super::brokers::Registration;
 use super::super::producers::Producer;
-use super::super::{BodyId, BodyState, Extent, Partition, State, Topic, sequence_after};
-use super::{MAGIC, VERSION};
+use super::super::{BodyId, BodyState, ControlMarker, Extent, Partition, State, Topic, sequence_after};
+use super::{MAGIC, VERSION, coordinated};
 use crate::codec::Writer;
 use crate::record::write_resource;
 use frazil_base::Epoch;
@@ -27,6 +27,7 @@ pub(super) fn body(state: &State) -> Writer {
     write_dead(&mut writer, state);
     writer.count(state.topics.len());
     state.topics.iter_by_id().for_each(|topic| write_topic(&mut writer, &bodies, topic));
+    coordinated::write(&mut writer, state);
     writer
 }
 
@@ -77,6 +78,7 @@ fn write_bodies(writer: &mut Writer, state: &State) -> Vec<BodyId> {
                 writer.varint(object.number);
                 epoch = object.epoch;
             }
+            BodyId::Marker(_) => unreachable!("a marker is no body"),
         }
         let BodyState { bytes, committed_ms: at_ms, .. } = *state;
         writer.varint(u64::from(bytes));
@@ -109,19 +111,39 @@ fn write_partition(writer: &mut Writer, bodies: &[BodyId], partition: &Partition
     writer.zigzag(partition.log_start);
     writer.varint((partition.next_offset - partition.log_start) as u64);
     writer.count(partition.extents.len());
-    let (mut body_before, mut timestamp_before) = (0, 0);
-    for extent in &partition.extents {
-        let Extent { records, body, position, bytes, max_timestamp, .. } = *extent;
-        let body = bodies.binary_search(&body).expect("an extent's body is live") as i64;
-        writer.varint(u64::from(records) - 1);
-        writer.zigzag(body - body_before);
-        writer.varint(u64::from(position));
-        writer.varint(u64::from(bytes));
-        writer.zigzag(max_timestamp.wrapping_sub(timestamp_before));
-        (body_before, timestamp_before) = (body, max_timestamp);
-    }
+    let mut before = Before::default();
+    partition.extents.iter().for_each(|extent| write_extent(writer, bodies, &mut before, extent));
     writer.count(partition.producers.iter().len());
     partition.producers.iter().for_each(|producer| write_producer(writer, producer));
+    coordinated::write_partition(writer, partition);
+}
+
+/// What an extent is written in relation to.
+#[derive(Default)]
+struct Before {
+    body: i64,
+    producer_id: i64,
+    max_timestamp: i64,
+}
+
+fn write_extent(writer: &mut Writer, bodies: &[BodyId], before: &mut Before, extent: &Extent) {
+    let Extent { records, body, position, bytes, max_timestamp, .. } = *extent;
+    let is_marker = matches!(body, BodyId::Marker(_));
+    writer.varint((u64::from(records) - 1) << 1 | u64::from(is_marker));
+    if let BodyId::Marker(ControlMarker { producer_id, epoch, commit }) = body {
+        writer.zigzag(producer_id.wrapping_sub(before.producer_id));
+        writer.zigzag(i64::from(epoch));
+        writer.bool(commit);
+        before.producer_id = producer_id;
+    } else {
+        let body = bodies.binary_search(&body).expect("an extent's body is live") as i64;
+        writer.zigzag(body - before.body);
+        writer.varint(u64::from(position));
+        writer.varint(u64::from(bytes));
+        before.body = body;
+    }
+    writer.zigzag(max_timestamp.wrapping_sub(before.max_timestamp));
+    before.max_timestamp = max_timestamp;
 }
 
 fn write_producer(writer: &mut Writer, producer: &Producer) {

@@ -283,6 +283,7 @@ impl Model {
             ConfigResource::Topic(topic) => &mut self.topic(*topic)?.configs,
             ConfigResource::Broker(broker) => self.broker_configs.entry(broker.0).or_default(),
             ConfigResource::Cluster => self.broker_configs.entry(-1).or_default(),
+            other => panic!("the model has no {other:?}"),
         };
         let old = if replace { BTreeMap::new() } else { configs.clone() };
         let changed: BTreeMap<String, Option<String>> = changes.iter().cloned().collect();
@@ -439,7 +440,10 @@ impl Pair {
         let next = row.last().map_or(0, |(_, last)| {
             sequence_after(last.run.producer.expect("of a producer").first_sequence, last.run.records)
         });
-        let with = |first_sequence| Run { producer: Some(BatchProducer { id, epoch, first_sequence }), ..plain };
+        let with = |first_sequence| Run {
+            producer: Some(BatchProducer { id, epoch, first_sequence, transactional: None }),
+            ..plain
+        };
         match sequence {
             Sequence::Next => with(next),
             Sequence::Retry { back } => row.iter().rev().nth(back - 1).map_or(with(next), |(_, stored)| stored.run),

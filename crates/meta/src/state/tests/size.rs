@@ -28,12 +28,12 @@ fn heap_bytes(partition: &Partition) -> usize {
 
 #[test]
 fn a_partition_is_small() {
-    assert_eq!((size_of::<Partition>(), size_of::<Extent>(), size_of::<Producer>()), (72, 56, 104));
+    assert_eq!((size_of::<Partition>(), size_of::<Extent>(), size_of::<Producer>()), (80, 56, 104));
     assert_eq!(heap_bytes(&Partition::default()), 0);
     let state = large(1_000);
     let topic = state.topics().next().expect("one topic");
     let bytes: usize = topic.partitions.iter().map(|partition| size_of::<Partition>() + heap_bytes(partition)).sum();
-    assert!(bytes / 1_000 <= 400, "{} bytes a partition", bytes / 1_000);
+    assert!(bytes / 1_000 <= 410, "{} bytes a partition", bytes / 1_000);
 }
 
 #[test]
