@@ -11,7 +11,8 @@
 //! random nonce that its entries repeat, so neither torn writes nor what a recycled file held before can come back.
 //! Numbers are contiguous, over all chunks.
 //!
-//! Reads run on tokio's blocking threads, with direct I/O as well, and are placed by a bounded index ([`catalogue`]).
+//! Reads run on tokio's blocking threads, with direct I/O as well. A bounded index places them ([`catalogue`]), and small
+//! ones that stand next to each other share one ([`windows`]).
 //! The format is in `docs/format/journal.md`. Not solved here: a second copy; a lost disk is a lost log.
 
 mod catalogue;
@@ -19,6 +20,7 @@ mod disk;
 mod format;
 mod gather;
 mod scan;
+mod windows;
 mod writer;
 
 #[cfg(test)]
@@ -43,6 +45,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot, watch};
+use windows::Windows;
 use writer::{Request, Shared, Start, WRITES_AT_ONCE, Writer};
 
 /// How a journal is kept.
@@ -118,6 +121,7 @@ pub struct FileLog {
     returned: AtomicU64,
     /// Lets `READS_AT_ONCE` reads through.
     reads: Semaphore,
+    windows: Windows,
 }
 
 impl FileLog {
@@ -159,6 +163,7 @@ impl FileLog {
             ended,
             returned: AtomicU64::new(0),
             reads: Semaphore::new(READS_AT_ONCE),
+            windows: Windows::default(),
         };
         log.start_writers(Writer::new(start, requests)).map_err(io_error("start the writers of", dir))?;
         Ok(log)
@@ -191,6 +196,24 @@ impl FileLog {
                 Err(AppendError::NotDone { cause: cause.into() })
             }
         }
+    }
+
+    /// A small part of a body, out of a window that is read once for all who want parts of it. `None`: it has to be read by
+    /// itself, also when the window cannot be read: the part may be well.
+    async fn read_in_window(&self, seq: Seq, range: &Range<u64>) -> Option<Bytes> {
+        let (chunk, range) = self.shared.catalogue.part_of_body(seq, range)?;
+        let window = self.windows.of(&chunk, &range)?;
+        let read = async {
+            let _turn = self.reads.acquire().await.expect("never closed");
+            let whole = window.range();
+            let read = self.blocking(move |shared| {
+                let read = shared.catalogue.read_range(&chunk, whole).ok().flatten();
+                read.ok_or(ReadError::NotFound { seq })
+            });
+            read.await
+        };
+        let bytes = window.bytes.get_or_try_init(|| read).await.ok()?;
+        Some(window.take(bytes, &range))
     }
 
     async fn blocking<T: Send + 'static>(
@@ -246,6 +269,9 @@ impl CommitLog for FileLog {
     }
 
     async fn read_body(&self, seq: Seq, range: Range<u64>) -> Result<Bytes, ReadError> {
+        if let Some(bytes) = self.read_in_window(seq, &range).await {
+            return Ok(bytes);
+        }
         let _turn = self.reads.acquire().await.expect("never closed");
         self.blocking(move |shared| shared.catalogue.read_body(seq, range)).await
     }
@@ -263,6 +289,8 @@ impl CommitLog for FileLog {
 
     async fn trim(&self, below: Seq, live: &LiveBodies) -> Result<(), ReadError> {
         let (live, spares) = (live.clone(), self.spare_chunks);
+        // Called from time to time: a moment to give the memory of the last reads back.
+        self.windows.clear();
         self.blocking(move |shared| {
             // Nothing appended since the last time: an idle journal holds no disk space for later.
             let spares = if shared.busy.swap(false, Ordering::AcqRel) { spares } else { 0 };
@@ -382,8 +410,7 @@ fn open_newest(dir: &Path, direct: bool, first: Seq) -> Result<(OpenChunk, u64),
             OpenError::Damaged { path: path.clone(), seq, position, witness }
         }
     })?;
-    let chunk = OpenChunk { first, nonce: found.nonce, file: Arc::new(file), places: Mutex::new(found.places) };
-    Ok((chunk, found.end))
+    Ok((OpenChunk::new(first, found.nonce, file, found.places), found.end))
 }
 
 fn open_previous(dir: &Path, direct: bool, first: Seq, next_first: Seq) -> Result<OpenChunk, OpenError> {
@@ -391,13 +418,15 @@ fn open_previous(dir: &Path, direct: bool, first: Seq, next_first: Seq) -> Resul
     let file = disk::open_to_read(&path, direct).map_err(io_error("open", &path))?;
     let found = scan::walk_sealed(&file, first, next_first).map_err(io_error("read", &path))?;
     let (nonce, places) = found.map_or((0, Vec::new()), |found| (found.nonce, found.places));
-    Ok(OpenChunk { first, nonce, file: Arc::new(file), places: Mutex::new(places) })
+    Ok(OpenChunk::new(first, nonce, file, places))
 }
 
-/// Removes what lies behind the last valid entry, so that it gives its space back.
+/// Removes what lies behind the last valid entry, so that it gives its space back. What was found is made durable first:
+/// a write of a killed process may have reached the file without having been synced.
 fn cut(dir: &Path, first: Seq, end: u64, disk: &dyn Disk) -> Result<(), OpenError> {
     let path = chunk_path(dir, first);
     let file = OpenOptions::new().write(true).open(&path).map_err(io_error("open", &path))?;
+    file.sync_data().map_err(io_error("sync", &path))?;
     if file.metadata().map_err(io_error("read", &path))?.len() > end {
         disk.truncate(&file, end).map_err(io_error("cut", &path))?;
     }

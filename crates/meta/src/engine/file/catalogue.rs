@@ -34,12 +34,23 @@ const SPARE_BYTES: usize = 8 << 20;
 pub(crate) struct OpenChunk {
     pub first: Seq,
     pub nonce: u64,
-    pub file: Arc<File>,
+    /// For reading.
+    pub file: File,
     /// Of its entries, from the first on.
     pub places: Mutex<Vec<Place>>,
 }
 
 impl OpenChunk {
+    /// A chunk whose `file` is open for reading.
+    pub(crate) fn new(first: Seq, nonce: u64, file: File, places: Vec<Place>) -> OpenChunk {
+        OpenChunk { first, nonce, file, places: Mutex::new(places) }
+    }
+
+    /// Where its last durable entry ends.
+    pub(crate) fn durable_end(&self) -> u64 {
+        self.places.lock().last().map_or(0, Place::end)
+    }
+
     fn place(&self, seq: Seq) -> Option<Place> {
         self.places.lock().get(seq.0.checked_sub(self.first.0)? as usize).copied()
     }
@@ -89,6 +100,11 @@ impl Catalogue {
         &self.dir
     }
 
+    /// Whether files are read and written past the page cache.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct
+    }
+
     /// First number that may still be readable; `None` if there is no chunk.
     pub(crate) fn first(&self) -> Option<Seq> {
         self.shelf.lock().chunks.keys().next().copied()
@@ -131,8 +147,7 @@ impl Catalogue {
             Err(error) => return Err(error),
         };
         let Some(found) = walk_sealed(&file, first, next_first)? else { return Ok(None) };
-        let places = Mutex::new(found.places);
-        Ok(self.shelf.lock().keep(OpenChunk { first, nonce: found.nonce, file: Arc::new(file), places }))
+        Ok(self.shelf.lock().keep(OpenChunk::new(first, found.nonce, file, found.places)))
     }
 
     /// Records after `after` up to `last`, about `max_bytes` of them, at least one.
@@ -176,13 +191,34 @@ impl Catalogue {
             let detail = format!("bytes {range:?} of a body of {body_bytes}");
             return Err(ReadError::Corrupt { seq, detail: detail.into() });
         }
-        let bytes = read_range(&chunk.file, place.body_position(), &range, &self.buffers)
+        let bytes = self
+            .read_range(&chunk, place.body_position() + range.start..place.body_position() + range.end)
             .map_err(|error| self.unavailable(&error))?
             .ok_or_else(|| self.corrupt(seq, &chunk, "body (the file is too short)", place))?;
         if bytes.len() as u64 == body_bytes && checksum::of(&bytes) != crc {
             return Err(self.corrupt(seq, &chunk, "body", place));
         }
         Ok(bytes)
+    }
+
+    /// Where bytes `range` of the body of entry `seq` stand, if that is known without reading. A body read whole is left
+    /// to [`Catalogue::read_body`], which checks it.
+    pub(crate) fn part_of_body(&self, seq: Seq, range: &Range<u64>) -> Option<(Arc<OpenChunk>, Range<u64>)> {
+        let chunk = self.shelf.lock().chunks.range(..=seq).next_back()?.1.upgrade()?;
+        let place = chunk.place(seq)?;
+        let (body_bytes, _) = place.body()?;
+        let is_part = range.start <= range.end && range.end <= body_bytes && range.end - range.start < body_bytes;
+        let start = place.body_position();
+        is_part.then(|| (chunk, start + range.start..start + range.end))
+    }
+
+    /// A range of a chunk's file; `None` if the file ends before. Read in whole blocks, not copied.
+    pub(crate) fn read_range(&self, chunk: &OpenChunk, range: Range<u64>) -> io::Result<Option<Bytes>> {
+        let skip = (range.start % BLOCK_BYTES as u64) as usize;
+        let wanted = (range.end - range.start) as usize;
+        let mut buffer = self.buffers.take((skip + wanted).next_multiple_of(BLOCK_BYTES));
+        read_blocks(&chunk.file, &mut buffer, range.start - skip as u64, skip + wanted)?;
+        Ok((buffer.len() >= skip + wanted).then(|| Bytes::from_owner(buffer).slice(skip..skip + wanted)))
     }
 
     fn corrupt(&self, seq: Seq, chunk: &OpenChunk, what: &str, place: Place) -> ReadError {
@@ -256,14 +292,4 @@ impl Shelf {
         self.used.retain(|used| !dead.contains(&used.first));
         dead.into_iter().filter_map(|first| Some((first, self.chunks.remove(&first)?))).collect()
     }
-}
-
-/// Bytes `range` of what starts at `position`; `None` if the file ends before. Read in whole blocks, not copied.
-fn read_range(file: &File, position: u64, range: &Range<u64>, buffers: &Arc<BufferPool>) -> io::Result<Option<Bytes>> {
-    let start = position + range.start;
-    let skip = (start % BLOCK_BYTES as u64) as usize;
-    let wanted = (range.end - range.start) as usize;
-    let mut buffer = buffers.take((skip + wanted).next_multiple_of(BLOCK_BYTES));
-    read_blocks(file, &mut buffer, start - skip as u64, skip + wanted)?;
-    Ok((buffer.len() >= skip + wanted).then(|| Bytes::from_owner(buffer).slice(skip..skip + wanted)))
 }

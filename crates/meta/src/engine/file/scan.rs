@@ -42,6 +42,11 @@ impl Place {
         self.position + padded(ENTRY_HEADER_BYTES as u64 + u64::from(self.record_bytes))
     }
 
+    /// Where the next entry stands.
+    pub(crate) fn end(&self) -> u64 {
+        self.body_position() + padded(self.body.map_or(0, |(bytes, _)| bytes))
+    }
+
     /// Length and checksum of the body.
     pub(crate) fn body(&self) -> Option<(u64, u64)> {
         self.body

@@ -252,6 +252,33 @@ fn an_entry_counts_with_the_chunks_nonce_the_next_number_and_its_own_position_on
 
 mod overlapping;
 
+#[tokio::test]
+async fn parts_of_bodies_are_theirs_whether_read_together_or_alone() {
+    let dir = directory();
+    let log = open_on(dir.path(), Arc::new(RealDisk { direct: false })).await;
+    drop(log);
+    let log = FileLog::open(dir.path(), Env::system(), FileOptions::default()).await.expect("open");
+    let content = |seq: u64, at: u64| (seq * 31 + at / 5) as u8;
+    for seq in 1..=40_u64 {
+        let body: Vec<u8> = (0..100_000).map(|at| content(seq, at)).collect();
+        let entry = Entry { record: Bytes::from("record"), body: Some(Body::from(Bytes::from(body))) };
+        log.append(Seq(seq - 1), vec![entry]).await.expect("append");
+    }
+    let check = async |log: &FileLog| {
+        let parts = (1..=40_u64).flat_map(|seq| [(seq, 0..40_000), (seq, 40_000..99_999), (seq, 7..8)]);
+        let reads = join_all(parts.clone().map(|(seq, range)| log.read_body(Seq(seq), range))).await;
+        for ((seq, range), read) in parts.zip(reads) {
+            assert!(read.expect("read").into_iter().eq(range.map(|at| content(seq, at))), "body {seq}");
+        }
+    };
+    check(&log).await;
+    log.trim(Seq(0), &LiveBodies::default()).await.expect("trim");
+    check(&log).await;
+    drop(log);
+    check(&FileLog::open(dir.path(), Env::system(), FileOptions::default()).await.expect("open")).await;
+}
+
+
 /// A disk whose writes can fail half done, and which can be gone altogether.
 #[derive(Debug)]
 struct ScriptedDisk {

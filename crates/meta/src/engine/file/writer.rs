@@ -13,7 +13,7 @@
 //! only when nothing is in flight, so that a failure never concerns two of them.
 
 use super::catalogue::{Catalogue, OpenChunk, chunk_path};
-use super::disk::Disk;
+use super::disk::{Disk, open_to_read};
 use super::format::ChunkHeader;
 use super::gather::{Group, bytes_of};
 use super::scan::Place;
@@ -85,6 +85,7 @@ struct Front {
 #[derive(Clone)]
 struct Current {
     chunk: Arc<OpenChunk>,
+    file: Arc<File>,
     position: u64,
 }
 
@@ -103,8 +104,7 @@ struct Flights {
 struct Flight {
     first: Seq,
     last: Seq,
-    chunk: Arc<OpenChunk>,
-    start: u64,
+    place: Current,
     landing: Option<Landing>,
 }
 
@@ -120,8 +120,7 @@ struct Departure {
     requests: Vec<Request>,
     first: Seq,
     durable: Seq,
-    chunk: Arc<OpenChunk>,
-    position: u64,
+    place: Current,
 }
 
 /// Why a group was not written.
@@ -173,14 +172,14 @@ impl Writer {
         loop {
             let (requests, bytes) = front.take_group()?;
             match self.place(&mut front, bytes) {
-                Ok((chunk, position)) => return Some(self.enlist(&mut front, requests, chunk, position)),
+                Ok(place) => return Some(self.enlist(&mut front, requests, place)),
                 Err(failure) => fail(&failure, requests),
             }
         }
     }
 
     /// Where a group of `bytes` goes: behind the one before, or in a new chunk when that is full.
-    fn place(&self, front: &mut Front, bytes: u64) -> Result<(Arc<OpenChunk>, u64), Failure> {
+    fn place(&self, front: &mut Front, bytes: u64) -> Result<Current, Failure> {
         let mut flights = self.flights.lock();
         if flights.is_failing() || front.current.is_none() {
             self.wait_for_landing(&mut flights);
@@ -190,7 +189,7 @@ impl Writer {
             front.current = None;
         }
         self.cut_torn_chunk(&mut flights)?;
-        let mut current = match front.current.take() {
+        let place = match front.current.take() {
             Some(current) if current.position + bytes <= self.chunk_bytes => current,
             _ => {
                 self.wait_for_landing(&mut flights);
@@ -203,18 +202,16 @@ impl Writer {
             }
         };
         drop(flights);
-        let (chunk, position) = (current.chunk.clone(), current.position);
-        let header = if position == 0 { BLOCK_BYTES as u64 } else { 0 };
-        current.position += header + bytes;
-        front.current = Some(current);
-        Ok((chunk, position))
+        let header = if place.position == 0 { BLOCK_BYTES as u64 } else { 0 };
+        front.current = Some(Current { position: place.position + header + bytes, ..place.clone() });
+        Ok(place)
     }
 
     fn wait_for_landing(&self, flights: &mut MutexGuard<'_, Flights>) {
         self.landed.wait_while(flights, |flights| !flights.queue.is_empty());
     }
 
-    fn enlist(&self, front: &mut Front, requests: Vec<Request>, chunk: Arc<OpenChunk>, position: u64) -> Departure {
+    fn enlist(&self, front: &mut Front, requests: Vec<Request>, place: Current) -> Departure {
         let entries: usize = requests.iter().map(|request| request.entries.len()).sum();
         let first = front.next;
         let last = Seq(first.0 + entries as u64 - 1);
@@ -222,17 +219,17 @@ impl Writer {
         let mut flights = self.flights.lock();
         #[cfg(test)]
         self.shared.departed.fetch_add(1, Ordering::AcqRel);
-        flights.queue.push_back(Flight { first, last, chunk: chunk.clone(), start: position, landing: None });
-        Departure { requests, first, durable: flights.durable, chunk, position }
+        flights.queue.push_back(Flight { first, last, place: place.clone(), landing: None });
+        Departure { requests, first, durable: flights.durable, place }
     }
 
     fn write(&self, departure: Departure) -> (io::Result<()>, Vec<Request>, Vec<Place>) {
-        let Departure { requests, first, durable, chunk, position } = departure;
+        let Departure { requests, first, durable, place: Current { chunk, file, position } } = departure;
         let header = ChunkHeader { first: chunk.first, nonce: chunk.nonce };
         let mut group = Group::new(header, position, first, durable);
         requests.iter().flat_map(|request| &request.entries).for_each(|entry| group.push(entry));
         let gathered = group.gather();
-        let written = self.disk.write(&chunk.file, &gathered.slices(), position);
+        let written = self.disk.write(&file, &gathered.slices(), position);
         (written, requests, gathered.into_places())
     }
 
@@ -254,7 +251,7 @@ impl Writer {
 
     /// A group and all before it are durable: readers may see it, callers may go on.
     fn settle(&self, flights: &mut Flights, flight: Flight, landing: Landing) {
-        let Flight { first, last, chunk, .. } = flight;
+        let Flight { first, last, place: Current { chunk, .. }, .. } = flight;
         chunk.places.lock().extend(landing.places);
         if flights.listed != Some(chunk.first) {
             flights.listed = Some(chunk.first);
@@ -286,8 +283,8 @@ impl Writer {
     fn give_up(&self, flights: &mut Flights) {
         let failed = std::mem::take(&mut flights.queue);
         let front = failed.front().expect("one has failed");
-        let path = chunk_path(self.shared.catalogue.dir(), front.chunk.first);
-        flights.torn = Some((front.chunk.file.clone(), front.start));
+        let path = chunk_path(self.shared.catalogue.dir(), front.place.chunk.first);
+        flights.torn = Some((front.place.file.clone(), front.place.position));
         flights.broken = true;
         let error = failed.iter().find_map(Flight::error).expect("one has failed");
         let cause = describe("write", &path, error);
@@ -310,11 +307,12 @@ impl Writer {
 
     fn new_chunk(&self, first: Seq) -> Result<Current, Failure> {
         let path = chunk_path(self.shared.catalogue.dir(), first);
-        let file =
-            self.create(&path).map_err(|error| Failure { cause: describe("create", &path, &error), certain: true })?;
-        let places = Mutex::new(Vec::new());
-        let chunk = OpenChunk { first, nonce: self.entropy.bits64(), file: Arc::new(file), places };
-        Ok(Current { chunk: Arc::new(chunk), position: 0 })
+        let opened =
+            self.create(&path).and_then(|file| Ok((file, open_to_read(&path, self.shared.catalogue.is_direct())?)));
+        let (file, reading) =
+            opened.map_err(|error| Failure { cause: describe("create", &path, &error), certain: true })?;
+        let chunk = OpenChunk::new(first, self.entropy.bits64(), reading, Vec::new());
+        Ok(Current { chunk: Arc::new(chunk), file: Arc::new(file), position: 0 })
     }
 
     /// A recycled file is faster to write than a growing one, by two thirds on the disk this was measured on.
