@@ -24,3 +24,6 @@ pub(crate) use describe::{GroupDescription, ListedGroup};
 pub(crate) use error::GroupError;
 pub(crate) use offsets::{Commit, CommittedBy};
 pub(crate) use settings::GroupSettings;
+
+#[cfg(test)]
+mod tests;

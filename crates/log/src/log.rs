@@ -147,10 +147,7 @@ impl Log {
     }
 
     /// Queues a record; the order of the calls is the order in the log. The outcome may be waited for anywhere, or not.
-    pub fn enqueue(
-        &self,
-        command: Command,
-    ) -> impl Future<Output = Result<Outcome, ProposeError>> + Send + use<> {
+    pub fn enqueue(&self, command: Command) -> impl Future<Output = Result<Outcome, ProposeError>> + Send + use<> {
         let pending = self.0.sequencer.propose(command, None);
         async move { Ok(pending.settled().await?.outcome) }
     }

@@ -32,8 +32,7 @@ pub(crate) async fn handle(node: &Node, request: &Request, stopping: Stopping) -
         Ok(left) => {
             let members: Vec<_> = left.into_iter().map(member).collect();
             let code = super::first_error(members.iter().map(|member| member.error_code));
-            let response =
-                if is_batched { response.with_members(members) } else { response.with_error_code(code) };
+            let response = if is_batched { response.with_members(members) } else { response.with_error_code(code) };
             request.answer(&response, code)
         }
     }

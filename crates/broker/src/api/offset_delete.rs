@@ -22,7 +22,8 @@ pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Ref
     let topics = wanted.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
             let index = partition.partition_index;
-            let exists = known.get(topic.name.as_str()).is_some_and(|known| known.iter().any(|place| place.partition == index));
+            let exists =
+                known.get(topic.name.as_str()).is_some_and(|known| known.iter().any(|place| place.partition == index));
             let error = match exists {
                 false => Some(ResponseError::UnknownTopicOrPartition),
                 true if used.contains(topic.name.as_str()) => Some(ResponseError::GroupSubscribedToTopic),

@@ -55,6 +55,12 @@ impl Alarms {
         }
     }
 
+    /// How many are set.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.set.lock().len()
+    }
+
     fn take_due(&self) -> Vec<(u64, String)> {
         let mut set = self.set.lock();
         let later = set.split_off(&(self.now_ms().saturating_add(1), String::new()));

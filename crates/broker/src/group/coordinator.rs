@@ -16,7 +16,7 @@ pub(super) use protocol::Protocol;
 
 use super::alarms::Alarms;
 use super::membership::{
-    Answer, Committing, Effect, Join, JoinRefused, Joined, LeftMember, Leaver, RecordId, Sync, Synced, WaiterId,
+    Answer, Committing, Effect, Join, JoinRefused, Joined, Leaver, LeftMember, RecordId, Sync, Synced, WaiterId,
 };
 use super::offsets::Committer;
 use super::{Commit, GroupError, GroupSettings};
@@ -331,6 +331,12 @@ impl GroupCoordinator {
     /// The groups in memory, by name.
     pub(super) fn in_memory(&self) -> Vec<String> {
         self.0.groups.lock().keys().cloned().collect()
+    }
+
+    /// How many groups have something to do at some time.
+    #[cfg(test)]
+    pub(super) fn alarm_count(&self) -> usize {
+        self.0.alarms.count()
     }
 
     /// Does something with a group while nobody joins it or commits for it; `None` if somebody does or has.

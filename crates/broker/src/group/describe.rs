@@ -142,8 +142,7 @@ impl GroupCoordinator {
             return Err(GroupError::GroupIdNotFound);
         }
         let (used, queued) = self.look(group, |protocol| {
-            let used: BTreeSet<_> =
-                partitions.keys().filter(|topic| is_subscribed(protocol, topic)).cloned().collect();
+            let used: BTreeSet<_> = partitions.keys().filter(|topic| is_subscribed(protocol, topic)).cloned().collect();
             if has_opaque_members(protocol) {
                 return Err(GroupError::NonEmptyGroup);
             }
@@ -197,5 +196,6 @@ fn is_subscribed(protocol: &Protocol, topic: &str) -> bool {
         Ok(topics) => topics.iter().any(|named| named == topic),
         Err(_) => true,
     };
-    group.protocol_type() == "consumer" && group.members().any(|(_, member)| names_it(member.metadata(group.protocol())))
+    group.protocol_type() == "consumer"
+        && group.members().any(|(_, member)| names_it(member.metadata(group.protocol())))
 }

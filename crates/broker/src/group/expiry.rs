@@ -47,9 +47,10 @@ impl GroupCoordinator {
             GroupKind::Classic(_) | GroupKind::Consumer(_) => group.changed_ms,
         };
         let is_expired = |committed_ms: i64| now_ms.saturating_sub(committed_ms.max(empty_since_ms)) >= retention_ms;
-        let expired = group.offsets.iter().filter(|(partition, offset)| {
-            is_expired(offset.committed_ms) && !group.is_pending(**partition)
-        });
+        let expired = group
+            .offsets
+            .iter()
+            .filter(|(partition, offset)| is_expired(offset.committed_ms) && !group.is_pending(**partition));
         expired.map(|(partition, _)| *partition).collect()
     }
 

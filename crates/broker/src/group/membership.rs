@@ -29,9 +29,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use answers::{
-    Answer, Effect, JoinRefused, Joined, Leaver, LeftMember, RecordId, Synced, WaiterId,
-};
+pub(crate) use answers::{Answer, Effect, JoinRefused, Joined, Leaver, LeftMember, RecordId, Synced, WaiterId};
 pub(crate) use join::Join;
 pub(crate) use sync::Sync;
 
@@ -286,6 +284,7 @@ impl Membership {
         }
     }
 
+    #[cfg(test)]
     pub fn generation(&self) -> i32 {
         self.generation
     }

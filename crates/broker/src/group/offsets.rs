@@ -121,7 +121,9 @@ impl Committer {
         while waiting.peek().is_some() {
             let mut bytes = 0;
             let mut batch = Vec::new();
-            while let Some(next) = waiting.next_if(|next| batch.is_empty() || bytes + size(&next.commit) <= RECORD_BYTES) {
+            while let Some(next) =
+                waiting.next_if(|next| batch.is_empty() || bytes + size(&next.commit) <= RECORD_BYTES)
+            {
                 bytes += size(&next.commit);
                 batch.push(next);
             }

@@ -75,11 +75,11 @@ const METADATA: &[Field] = &[
 const FIND_COORDINATOR: &[Field] = &[between(0, 3, String), since(1, INT8), since(4, Strings)];
 
 const OFFSET_COMMIT: &[Field] = &[
-    always(String),        // group
-    always(INT32),         // generation
-    always(String),        // member id
-    since(7, String),      // instance id
-    between(2, 4, INT64),  // retention
+    always(String),       // group
+    always(INT32),        // generation
+    always(String),       // member id
+    since(7, String),     // instance id
+    between(2, 4, INT64), // retention
     always(Structures(&[
         always(String), // topic
         always(Structures(&[
@@ -92,14 +92,17 @@ const OFFSET_COMMIT: &[Field] = &[
 ];
 
 const OFFSET_FETCH: &[Field] = &[
-    between(0, 7, String),                                               // group
-    between(0, 7, Structures(&[always(String), always(Values(4))])),     // topics
-    since(8, Structures(&[
-        always(String),                                           // group
-        since(9, String),                                         // member id
-        since(9, INT32),                                          // member epoch
-        always(Structures(&[always(String), always(Values(4))])), // topics
-    ])),
+    between(0, 7, String),                                           // group
+    between(0, 7, Structures(&[always(String), always(Values(4))])), // topics
+    since(
+        8,
+        Structures(&[
+            always(String),                                           // group
+            since(9, String),                                         // member id
+            since(9, INT32),                                          // member epoch
+            always(Structures(&[always(String), always(Values(4))])), // topics
+        ]),
+    ),
     since(7, BOOLEAN), // require stable
 ];
 

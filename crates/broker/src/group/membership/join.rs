@@ -86,7 +86,11 @@ impl Membership {
         if self.pending.contains_key(&member_id) {
             // Such an id was given to a dynamic member.
             let is_static = join.instance_id.is_some();
-            return if is_static { Err(GroupError::UnknownMember) } else { Ok(self.add(now_ms, waiter, member_id, join)) };
+            return if is_static {
+                Err(GroupError::UnknownMember)
+            } else {
+                Ok(self.add(now_ms, waiter, member_id, join))
+            };
         }
         let member = self.validated(&member_id, join.instance_id.as_deref())?;
         let has_changed = member.protocols != join.protocols;
@@ -171,9 +175,7 @@ impl Membership {
                 let joining = self.members.values().filter(|member| member.is_joining()).count();
                 member.is_some_and(Member::is_joining) || joining < self.rules.members_max
             }
-            Phase::Completing { .. } | Phase::Stable => {
-                member.is_some() || self.members.len() < self.rules.members_max
-            }
+            Phase::Completing { .. } | Phase::Stable => member.is_some() || self.members.len() < self.rules.members_max,
         }
     }
 

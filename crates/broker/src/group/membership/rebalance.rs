@@ -52,7 +52,9 @@ impl Membership {
 
     /// The time to join is over.
     pub(super) fn join_time_is_up(&mut self, now_ms: u64) {
-        let Phase::Preparing { until_ms, opening: Some(opening) } = &mut self.phase else { return self.complete(now_ms) };
+        let Phase::Preparing { until_ms, opening: Some(opening) } = &mut self.phase else {
+            return self.complete(now_ms);
+        };
         if !opening.has_grown || opening.remaining_ms == 0 {
             return self.complete(now_ms);
         }

@@ -82,7 +82,9 @@ fn members_that_do_not_join_again_in_time_are_removed_and_another_leads() {
         }
     }
     assert_eq!(world.joined(survivor).generation, generation + 1);
-    assert!([world.joined(survivor).member_id, world.joined(newcomer).member_id].contains(&world.joined(newcomer).leader));
+    assert!(
+        [world.joined(survivor).member_id, world.joined(newcomer).member_id].contains(&world.joined(newcomer).leader)
+    );
     assert_eq!(world.heartbeat(&ids[0], generation), Err(GroupError::UnknownMember));
 }
 
@@ -366,7 +368,8 @@ fn an_emptied_group_continues_its_generations() {
 #[test]
 fn commits_follow_membership() {
     let mut world = Harness::new();
-    let commit = |member_id, generation| Committing { member_id, instance_id: None, generation, is_transactional: false };
+    let commit =
+        |member_id, generation| Committing { member_id, instance_id: None, generation, is_transactional: false };
     let simple = commit("", -1);
     assert_eq!(world.group.check_commit(0, &simple), Ok(()));
     assert_eq!(world.group.check_commit(0, &commit("m1", 1)), Err(GroupError::UnknownMember));

@@ -126,12 +126,7 @@ fn an_administrator_removes_static_members_by_instance_id() {
     let removed = world.leave(&[("", Some("two")), ("", Some("three")), ("", None), ("other", Some("one"))]);
     assert_eq!(
         world.left(removed),
-        [
-            Ok(()),
-            Err(GroupError::UnknownMember),
-            Err(GroupError::UnknownMember),
-            Err(GroupError::FencedInstanceId)
-        ]
+        [Ok(()), Err(GroupError::UnknownMember), Err(GroupError::UnknownMember), Err(GroupError::FencedInstanceId)]
     );
     let last = world.leave(&[(&first, Some("one"))]);
     world.apply_records();
