@@ -4,6 +4,7 @@ mod cluster;
 mod configs;
 mod connections;
 mod fetching;
+mod groups;
 mod hostile;
 mod metadata;
 mod producing;

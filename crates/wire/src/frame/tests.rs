@@ -121,6 +121,6 @@ fn what_is_advertised_can_be_decoded_and_produce_reaches_down_to_0() {
         assert_eq!(api::name(api.key), format!("{:?}", ApiKey::try_from(api.key).unwrap()));
     }
     assert_eq!(api::supported(api::PRODUCE).unwrap().min, 0);
-    assert!(api::check(8, 2).is_err(), "consumer groups are not served yet");
+    assert!(api::check(7, 3).is_err(), "ControlledShutdown is between brokers");
     assert!(api::SUPPORTED.is_sorted_by_key(|api| api.key));
 }
