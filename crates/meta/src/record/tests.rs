@@ -100,6 +100,7 @@ pub(crate) fn samples() -> Vec<(&'static str, Record)> {
         ("commit-of-object", record(commit(false))),
         ("forget-objects", record(Command::ForgetObjects { objects })),
         ("move-log-start", record(Command::MoveLogStart { starts })),
+        ("compare-state", record(Command::CompareState { seq: Seq(1024), hash: 0x0123_4567_89ab_cdef })),
     ];
     samples.extend(coordinated::samples());
     samples
@@ -250,6 +251,7 @@ fn arbitrary_command() -> impl Strategy<Value = Command> {
             let broker = BrokerId(broker);
             Command::RegisterBroker(RegisterBroker { broker, incarnation, host, port, zone, exclusive })
         }),
+        any::<(u64, u64)>().prop_map(|(seq, hash)| Command::CompareState { seq: Seq(seq), hash }),
         any::<u64>().prop_map(|epoch| Command::CloseBroker { epoch: Epoch(epoch) }),
         (0..=FEATURE_LEVEL_KNOWN).prop_map(|level| Command::FeatureLevel { level }),
         create.prop_map(|(topic, name, partitions, replication_factor, configs)| {

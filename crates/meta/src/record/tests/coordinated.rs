@@ -235,27 +235,25 @@ fn group_commit() -> impl Strategy<Value = GroupCommit> {
     let fence = prop_oneof![
         Just(GroupFence::None),
         Just(GroupFence::Transactional),
-        (name(), small(any::<i32>()))
-            .prop_map(|(member_id, generation)| GroupFence::Classic { member_id, generation }),
+        (name(), small(any::<i32>())).prop_map(|(member_id, generation)| GroupFence::Classic { member_id, generation }),
         (name(), small(any::<i32>()))
             .prop_map(|(member_id, member_epoch)| GroupFence::Consumer { member_id, member_epoch }),
     ];
     let txn = (name(), small(any::<i64>()), small(any::<i16>()), any::<bool>()).prop_map(
         |(transactional_id, producer_id, epoch, implicit)| TxnFence { transactional_id, producer_id, epoch, implicit },
     );
-    let offset = (any::<i64>(), any::<i32>(), name())
-        .prop_map(|(offset, leader_epoch, metadata)| OffsetCommit { offset, leader_epoch, metadata });
+    let offset = (any::<i64>(), any::<i32>(), name()).prop_map(|(offset, leader_epoch, metadata)| OffsetCommit {
+        offset,
+        leader_epoch,
+        metadata,
+    });
     (name(), fence, option::of(txn), vec((arbitrary_partition(), offset), 0..4))
         .prop_map(|(group, fence, txn, offsets)| GroupCommit { group, fence, txn, offsets })
 }
 
 fn end_transaction() -> impl Strategy<Value = EndTransaction> {
-    let reasons = vec![
-        EndReason::Client { bump: false },
-        EndReason::Client { bump: true },
-        EndReason::Timeout,
-        EndReason::Admin,
-    ];
+    let reasons =
+        vec![EndReason::Client { bump: false }, EndReason::Client { bump: true }, EndReason::Timeout, EndReason::Admin];
     let started = option::of((0u64..20).prop_map(Seq));
     (name(), small(any::<i64>()), small(any::<i16>()), any::<bool>(), select(reasons), started).prop_map(
         |(transactional_id, producer_id, epoch, commit, reason, started)| EndTransaction {
