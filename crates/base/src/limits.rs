@@ -27,6 +27,12 @@ pub const SEGMENT_BYTES_MAX: usize = SEGMENT_BYTES + FRAME_BYTES_MAX + (16 << 20
 /// Largest record of the metadata log.
 pub const META_RECORD_BYTES_MAX: usize = 16 << 20;
 
+/// Metadata that the members of one classic group bring along, together: it stands in every record of the group.
+pub const GROUP_METADATA_BYTES_MAX: usize = 6 << 20;
+
+/// Assignments of the members of one classic group, together.
+pub const GROUP_ASSIGNMENT_BYTES_MAX: usize = 6 << 20;
+
 /// Array entries (topics, partitions, names and so on) of one request. More than a fetch of every partition of a large
 /// cluster has; fewer than would make a small frame a large heap.
 pub const REQUEST_ENTRIES_MAX: usize = 1 << 18;
@@ -61,4 +67,8 @@ const _: () = assert!(SEGMENT_BYTES_MAX <= u32::MAX as usize, "positions in a se
 const _: () = assert!(SEGMENT_BYTES.is_multiple_of(BLOCK_BYTES), "a full segment fills its blocks");
 const _: () =
     assert!(PARTITIONS_PER_TOPIC_MAX as usize <= REQUEST_ENTRIES_MAX, "a request can name all partitions of a topic");
+const _: () = assert!(
+    GROUP_METADATA_BYTES_MAX + GROUP_ASSIGNMENT_BYTES_MAX <= META_RECORD_BYTES_MAX / 4 * 3,
+    "a group fits into a record, with the names of its members"
+);
 const _: () = assert!(PRODUCER_SWEEP_MS < PRODUCER_EXPIRY_MS, "sweeps are rarer than expiries");

@@ -4,27 +4,39 @@ pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
+pub(crate) mod delete_groups;
 pub(crate) mod delete_topics;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
+pub(crate) mod describe_groups;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
+pub(crate) mod heartbeat;
 pub(crate) mod init_producer_id;
+pub(crate) mod join_group;
+pub(crate) mod leave_group;
+pub(crate) mod list_groups;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
+pub(crate) mod offset_commit;
+pub(crate) mod offset_delete;
+pub(crate) mod offset_fetch;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
+pub(crate) mod sync_group;
 
 use crate::budget::Held;
 use crate::node::Node;
 use crate::stopping::Stopping;
 use bytes::Bytes;
-use frazil_base::{BrokerId, TopicId};
+use frazil_base::{BrokerId, TopicId, TopicPartition};
+use frazil_meta::state::State;
 use frazil_wire::api as key;
 use frazil_wire::frame::{FrameError, RequestHeader};
 use frazil_wire::{DecodeError, control, frame};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -40,6 +52,8 @@ pub(crate) const PANICKING_CLIENT: &str = "panicking";
 pub(crate) struct Request {
     pub header: RequestHeader,
     pub body: Bytes,
+    /// Who sent it, where the system could tell.
+    pub peer: Option<SocketAddr>,
 }
 
 /// What goes back to the client.
@@ -79,9 +93,14 @@ impl Request {
         self.header.api_key == key::PRODUCE
     }
 
-    /// Whether it may take long for want of data, and has no effect.
+    /// Whether it may take long, and whether its effect does not depend on somebody waiting for the answer.
     pub fn is_long_poll(&self) -> bool {
-        self.header.api_key == key::FETCH
+        matches!(self.header.api_key, key::FETCH | key::JOIN_GROUP | key::SYNC_GROUP)
+    }
+
+    /// The client's address as Kafka shows it to tools.
+    pub fn client_host(&self) -> String {
+        self.peer.map(|peer| format!("/{}", peer.ip())).unwrap_or_default()
     }
 
     /// Reads the body by way of `kafka-protocol`.
@@ -117,7 +136,7 @@ pub(crate) fn parse(mut bytes: Bytes) -> Result<Request, Refused> {
     if header.api_key != key::API_VERSIONS {
         key::check(header.api_key, header.api_version)?;
     }
-    Ok(Request { header, body: bytes })
+    Ok(Request { header, body: bytes, peer: None })
 }
 
 /// Handles any request but Produce.
@@ -132,6 +151,16 @@ pub(crate) async fn handle(node: &Arc<Node>, request: Request, stopping: Stoppin
         key::OFFSET_FOR_LEADER_EPOCH => offset_for_leader_epoch::handle(node, &request),
         key::INIT_PRODUCER_ID => init_producer_id::handle(node, &request).await,
         key::FIND_COORDINATOR => find_coordinator::handle(node, &request),
+        key::OFFSET_COMMIT => offset_commit::handle(node, &request).await,
+        key::OFFSET_FETCH => offset_fetch::handle(node, &request),
+        key::JOIN_GROUP => join_group::handle(node, &request, stopping).await,
+        key::HEARTBEAT => heartbeat::handle(node, &request),
+        key::LEAVE_GROUP => leave_group::handle(node, &request, stopping).await,
+        key::SYNC_GROUP => sync_group::handle(node, &request, stopping).await,
+        key::DESCRIBE_GROUPS => describe_groups::handle(node, &request),
+        key::LIST_GROUPS => list_groups::handle(node, &request),
+        key::DELETE_GROUPS => delete_groups::handle(node, &request).await,
+        key::OFFSET_DELETE => offset_delete::handle(node, &request).await,
         key::CREATE_TOPICS => create_topics::handle(node, &request).await,
         key::DELETE_TOPICS => delete_topics::handle(node, &request).await,
         key::CREATE_PARTITIONS => create_partitions::handle(node, &request).await,
@@ -141,6 +170,12 @@ pub(crate) async fn handle(node: &Arc<Node>, request: Request, stopping: Stoppin
         key::DESCRIBE_CLUSTER => describe_cluster::handle(node, &request),
         key => Err(key::Unsupported { key, version: request.header.api_version }.into()),
     }
+}
+
+/// The partition of a topic of this name, if there is one.
+pub(crate) fn partition_named(state: &State, topic: &str, index: i32) -> Option<TopicPartition> {
+    let place = TopicPartition { topic: state.topic_by_name(topic)?.id, partition: index };
+    state.partition(place).map(|_| place)
 }
 
 /// The first code that is an error; 0 if none is.

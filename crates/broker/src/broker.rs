@@ -25,6 +25,7 @@ pub struct Broker {
     local_addr: Option<SocketAddr>,
     stopping: StopSignal,
     acceptor: JoinHandle<()>,
+    groups: JoinHandle<()>,
 }
 
 impl Broker {
@@ -35,8 +36,9 @@ impl Broker {
         let metrics = Metrics::register(registry);
         let node = Arc::new(Node::new(log, own, local_addr, settings, metrics));
         let stopping = StopSignal::default();
+        let groups = tokio::spawn(node.groups.clone().run(stopping.subscribe()));
         let acceptor = tokio::spawn(accept(node, listener, stopping.subscribe()));
-        Broker { local_addr, stopping, acceptor }
+        Broker { local_addr, stopping, acceptor, groups }
     }
 
     /// Where it listens.
@@ -52,6 +54,9 @@ impl Broker {
         self.stopping.give();
         if let Err(error) = self.acceptor.await {
             tracing::error!(%error, "the acceptor had ended");
+        }
+        if let Err(error) = self.groups.await {
+            tracing::error!(%error, "the coordinator of groups had ended");
         }
     }
 }

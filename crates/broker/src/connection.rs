@@ -22,6 +22,7 @@ use futures::future::{BoxFuture, Either, FutureExt};
 use read::{Frame, FrameReadError, FrameReader, ReadLimits};
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +69,7 @@ pub(crate) async fn serve(node: Arc<Node>, mut stream: TcpStream, stopping: Stop
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(?peer, %error, "TCP_NODELAY was refused");
     }
-    match run(&node, &mut stream, stopping).await {
+    match run(&node, &mut stream, peer, stopping).await {
         Ok(()) => tracing::debug!(?peer, "connection closed"),
         Err(error) if error.is_disconnect() => tracing::debug!(?peer, %error, "connection lost"),
         Err(error) => {
@@ -84,7 +85,12 @@ pub(crate) async fn serve(node: Arc<Node>, mut stream: TcpStream, stopping: Stop
     }
 }
 
-async fn run(node: &Arc<Node>, stream: &mut TcpStream, stopping: Stopping) -> Result<(), ConnectionError> {
+async fn run(
+    node: &Arc<Node>,
+    stream: &mut TcpStream,
+    peer: Option<SocketAddr>,
+    stopping: Stopping,
+) -> Result<(), ConnectionError> {
     let (read_half, write_half) = stream.split();
     let limits = ReadLimits {
         frame_bytes_max: node.settings.frame_bytes_max,
@@ -92,7 +98,7 @@ async fn run(node: &Arc<Node>, stream: &mut TcpStream, stopping: Stopping) -> Re
         stall_timeout: node.settings.stall_timeout,
     };
     let (queue, queued) = mpsc::channel(node.settings.pipeline_depth);
-    let frames = FrameReader::new(read_half, &node.requests, limits);
+    let frames = FrameReader::new(read_half, &node.requests, limits, peer);
     let mut reader = pin!(read_requests(node, frames, queue, stopping));
     let mut writer = pin!(write_answers(node, write_half, queued));
     tokio::select! {
@@ -136,7 +142,8 @@ async fn handle(
     stopping: &Stopping,
 ) -> Result<Option<Queued>, ConnectionError> {
     let started = node.log.env().clock.since_boot();
-    let request = api::parse(frame.bytes)?;
+    let mut request = api::parse(frame.bytes)?;
+    request.peer = frames.peer();
     let api_key = request.header.api_key;
     let wanted = if request.is_produce() { 1 } else { node.settings.pipeline_depth as u32 };
     let place = places.clone().acquire_many_owned(wanted).await.expect("the pipeline's semaphore is never closed");

@@ -1,6 +1,7 @@
 //! From what went wrong inside to Kafka's error codes. The only place that chooses codes for errors of other crates;
 //! every match is exhaustive, so a new error cannot go out unnoticed.
 
+use crate::group::GroupError;
 use frazil_log::{FetchError, ProduceError, ProposeError};
 use frazil_meta::state::Refusal;
 use frazil_wire::batch::BatchError;
@@ -59,6 +60,30 @@ pub(crate) fn of_refusal(refusal: Refusal) -> ResponseError {
         Refusal::InvalidProducerIdMapping => ResponseError::InvalidProducerIdMapping,
         Refusal::StaleProducerEpoch => ResponseError::ProducerFenced,
         Refusal::InvalidTxnState => ResponseError::InvalidTxnState,
+    }
+}
+
+/// Of a group that does not do what it was asked for.
+pub(crate) fn of_group(error: GroupError) -> ResponseError {
+    match error {
+        GroupError::NotCoordinator => ResponseError::NotCoordinator,
+        GroupError::CoordinatorNotAvailable => ResponseError::CoordinatorNotAvailable,
+        GroupError::InvalidGroupId => ResponseError::InvalidGroupId,
+        GroupError::InvalidSessionTimeout => ResponseError::InvalidSessionTimeout,
+        GroupError::UnknownMember => ResponseError::UnknownMemberId,
+        GroupError::MemberIdRequired => ResponseError::MemberIdRequired,
+        GroupError::IllegalGeneration => ResponseError::IllegalGeneration,
+        GroupError::RebalanceInProgress => ResponseError::RebalanceInProgress,
+        GroupError::InconsistentGroupProtocol => ResponseError::InconsistentGroupProtocol,
+        GroupError::FencedInstanceId => ResponseError::FencedInstanceId,
+        GroupError::GroupMaxSizeReached => ResponseError::GroupMaxSizeReached,
+        GroupError::GroupIdNotFound => ResponseError::GroupIdNotFound,
+        GroupError::NonEmptyGroup => ResponseError::NonEmptyGroup,
+        GroupError::StaleMemberEpoch => ResponseError::StaleMemberEpoch,
+        GroupError::AssignmentTooLarge => ResponseError::UnknownServerError,
+        GroupError::StaleProducerEpoch => ResponseError::InvalidProducerEpoch,
+        GroupError::InvalidProducerIdMapping => ResponseError::InvalidProducerIdMapping,
+        GroupError::InvalidTxnState => ResponseError::InvalidTxnState,
     }
 }
 

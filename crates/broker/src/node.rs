@@ -2,6 +2,7 @@
 
 use crate::budget::Budget;
 use crate::config::{Layers, TopicRules, Values};
+use crate::group::{GroupCoordinator, GroupSettings};
 use crate::metrics::Metrics;
 use crate::settings::BrokerSettings;
 use frazil_base::BrokerId;
@@ -24,6 +25,8 @@ pub(crate) struct Node {
     pub requests: Budget,
     /// Bytes of records on their way to consumers.
     pub fetched: Budget,
+    /// The groups that this broker coordinates.
+    pub groups: GroupCoordinator,
 }
 
 impl Node {
@@ -41,13 +44,15 @@ impl Node {
             fixed.extend(own.zone.map(|zone| ("broker.rack".to_owned(), zone)));
         }
         fixed.extend(listening.map(|address| ("listeners".to_owned(), format!("PLAINTEXT://{address}"))));
-        let default_rules = TopicRules::of(Layers { topic: None, broker: None, cluster: None, fixed: &fixed });
+        let operators = Layers { topic: None, broker: None, cluster: None, fixed: &fixed };
+        let default_rules = TopicRules::of(operators);
+        let groups = GroupCoordinator::new(log.clone(), GroupSettings::of(operators));
         let waits = &metrics.back_pressure_waits;
         let in_flight = metrics.request_bytes_in_flight.clone();
         let requests = Budget::new(settings.request_bytes_in_flight, in_flight, waits.clone());
         let in_flight = metrics.fetched_bytes_in_flight.clone();
         let fetched = Budget::new(settings.fetched_bytes_in_flight, in_flight, waits.clone());
-        Node { log, id, settings, fixed, default_rules, metrics, requests, fetched }
+        Node { log, id, settings, fixed, default_rules, metrics, requests, fetched, groups }
     }
 
     /// Where the values of broker settings come from.

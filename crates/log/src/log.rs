@@ -61,6 +61,7 @@ struct Inner {
     fetcher: Fetcher,
     times: Times,
     producer_ids: ProducerIds,
+    flush_age: Duration,
     finish: mpsc::Sender<Finish>,
     _tasks: Vec<Task>,
 }
@@ -142,8 +143,18 @@ impl Log {
 
     /// Appends a record and waits for its outcome. That a topic exists, or does not, is an outcome and not an error.
     pub async fn propose(&self, command: Command) -> Result<Outcome, ProposeError> {
-        let applied = self.0.sequencer.propose(command, None).settled().await?;
-        Ok(applied.outcome)
+        self.enqueue(command).await
+    }
+
+    /// Queues a record; the order of the calls is the order in the log. The outcome may be waited for anywhere, or not.
+    pub fn enqueue(&self, command: Command) -> impl Future<Output = Result<Outcome, ProposeError>> + Send + use<> {
+        let pending = self.0.sequencer.propose(command, None);
+        async move { Ok(pending.settled().await?.outcome) }
+    }
+
+    /// How long batches gather before a segment is written; zero where an append costs no request.
+    pub fn flush_age(&self) -> Duration {
+        self.0.flush_age
     }
 
     /// Hands batches to the writer; waits while too many bytes are in flight. The order of the calls of one task is the
@@ -245,7 +256,8 @@ impl Parts {
         let reader = Arc::new(self.reader(&replica, &cache, &buffers));
         let fetcher = self.fetcher(&replica, &reader);
         let times = Times { replica: replica.clone(), reader };
-        let Parts { engine, env, health, .. } = self;
+        let Parts { engine, env, health, options, .. } = self;
+        let flush_age = options.flush_age;
         let producer_ids = ProducerIds::default();
         Log(Arc::new(Inner {
             engine,
@@ -257,6 +269,7 @@ impl Parts {
             fetcher,
             times,
             producer_ids,
+            flush_age,
             finish,
             _tasks: tasks,
         }))

@@ -13,8 +13,24 @@ pub const FETCH: i16 = 1;
 pub const LIST_OFFSETS: i16 = 2;
 /// Key of the Metadata API.
 pub const METADATA: i16 = 3;
+/// Key of the OffsetCommit API.
+pub const OFFSET_COMMIT: i16 = 8;
+/// Key of the OffsetFetch API.
+pub const OFFSET_FETCH: i16 = 9;
 /// Key of the FindCoordinator API.
 pub const FIND_COORDINATOR: i16 = 10;
+/// Key of the JoinGroup API.
+pub const JOIN_GROUP: i16 = 11;
+/// Key of the Heartbeat API.
+pub const HEARTBEAT: i16 = 12;
+/// Key of the LeaveGroup API.
+pub const LEAVE_GROUP: i16 = 13;
+/// Key of the SyncGroup API.
+pub const SYNC_GROUP: i16 = 14;
+/// Key of the DescribeGroups API.
+pub const DESCRIBE_GROUPS: i16 = 15;
+/// Key of the ListGroups API.
+pub const LIST_GROUPS: i16 = 16;
 /// Key of the ApiVersions API.
 pub const API_VERSIONS: i16 = 18;
 /// Key of the CreateTopics API.
@@ -31,8 +47,12 @@ pub const DESCRIBE_CONFIGS: i16 = 32;
 pub const ALTER_CONFIGS: i16 = 33;
 /// Key of the CreatePartitions API.
 pub const CREATE_PARTITIONS: i16 = 37;
+/// Key of the DeleteGroups API.
+pub const DELETE_GROUPS: i16 = 42;
 /// Key of the IncrementalAlterConfigs API.
 pub const INCREMENTAL_ALTER_CONFIGS: i16 = 44;
+/// Key of the OffsetDelete API.
+pub const OFFSET_DELETE: i16 = 47;
 /// Key of the DescribeCluster API.
 pub const DESCRIBE_CLUSTER: i16 = 60;
 
@@ -56,7 +76,15 @@ pub const SUPPORTED: &[ApiSupport] = &[
     support(FETCH, 4, 17),
     support(LIST_OFFSETS, 1, 10),
     support(METADATA, 0, 13),
+    support(OFFSET_COMMIT, 2, 9),
+    support(OFFSET_FETCH, 1, 9),
     support(FIND_COORDINATOR, 0, 6),
+    support(JOIN_GROUP, 0, 9),
+    support(HEARTBEAT, 0, 4),
+    support(LEAVE_GROUP, 0, 5),
+    support(SYNC_GROUP, 0, 5),
+    support(DESCRIBE_GROUPS, 0, 6),
+    support(LIST_GROUPS, 0, 5),
     support(API_VERSIONS, 0, 4),
     support(CREATE_TOPICS, 2, 7),
     support(DELETE_TOPICS, 1, 6),
@@ -65,7 +93,9 @@ pub const SUPPORTED: &[ApiSupport] = &[
     support(DESCRIBE_CONFIGS, 1, 4),
     support(ALTER_CONFIGS, 0, 2),
     support(CREATE_PARTITIONS, 0, 3),
+    support(DELETE_GROUPS, 0, 2),
     support(INCREMENTAL_ALTER_CONFIGS, 0, 1),
+    support(OFFSET_DELETE, 0, 0),
     support(DESCRIBE_CLUSTER, 0, 2),
 ];
 
@@ -105,7 +135,15 @@ pub fn name(key: i16) -> &'static str {
         FETCH => "Fetch",
         LIST_OFFSETS => "ListOffsets",
         METADATA => "Metadata",
+        OFFSET_COMMIT => "OffsetCommit",
+        OFFSET_FETCH => "OffsetFetch",
         FIND_COORDINATOR => "FindCoordinator",
+        JOIN_GROUP => "JoinGroup",
+        HEARTBEAT => "Heartbeat",
+        LEAVE_GROUP => "LeaveGroup",
+        SYNC_GROUP => "SyncGroup",
+        DESCRIBE_GROUPS => "DescribeGroups",
+        LIST_GROUPS => "ListGroups",
         API_VERSIONS => "ApiVersions",
         CREATE_TOPICS => "CreateTopics",
         DELETE_TOPICS => "DeleteTopics",
@@ -114,7 +152,9 @@ pub fn name(key: i16) -> &'static str {
         DESCRIBE_CONFIGS => "DescribeConfigs",
         ALTER_CONFIGS => "AlterConfigs",
         CREATE_PARTITIONS => "CreatePartitions",
+        DELETE_GROUPS => "DeleteGroups",
         INCREMENTAL_ALTER_CONFIGS => "IncrementalAlterConfigs",
+        OFFSET_DELETE => "OffsetDelete",
         DESCRIBE_CLUSTER => "DescribeCluster",
         _ => "Unknown",
     }

@@ -14,6 +14,7 @@
 pub mod api;
 pub mod batch;
 pub mod compression;
+pub mod consumer_protocol;
 pub mod control;
 pub mod fetch;
 pub mod frame;

@@ -227,15 +227,10 @@ pub(crate) const BROKER: &[Setting] = &[
         .update(ReadOnly),
     row("group.initial.rebalance.delay.ms", Int, "3000", "Wait for more members before a new group's first rebalance.")
         .rule(AtLeast(0))
-        .update(ReadOnly)
-        .without_effect(),
-    row("group.max.session.timeout.ms", Int, "1800000", "Longest session timeout of a group member.")
-        .update(ReadOnly)
-        .without_effect(),
-    row("group.max.size", Int, "2147483647", "Members of a group.").rule(AtLeast(1)).update(ReadOnly).without_effect(),
-    row("group.min.session.timeout.ms", Int, "6000", "Shortest session timeout of a group member.")
-        .update(ReadOnly)
-        .without_effect(),
+        .update(ReadOnly),
+    row("group.max.session.timeout.ms", Int, "1800000", "Longest session timeout of a group member.").update(ReadOnly),
+    row("group.max.size", Int, "2147483647", "Members of a group.").rule(AtLeast(1)).update(ReadOnly),
+    row("group.min.session.timeout.ms", Int, "6000", "Shortest session timeout of a group member.").update(ReadOnly),
     row("listeners", String, "PLAINTEXT://:9092", "Addresses this broker listens on.").update(ReadOnly),
     row("log.cleaner.delete.retention.ms", Long, "86400000", "Default of delete.retention.ms.")
         .rule(AtLeast(0))
@@ -318,13 +313,18 @@ pub(crate) const BROKER: &[Setting] = &[
         .rule(AtLeast(1))
         .update(ReadOnly),
     row("num.replica.fetchers", Int, "1", "Threads that replicate; the store does here.").without_effect(),
-    row("offset.metadata.max.bytes", Int, "4096", "Largest text beside a committed offset.")
-        .update(ReadOnly)
-        .without_effect(),
+    row("offset.metadata.max.bytes", Int, "4096", "Largest text beside a committed offset.").update(ReadOnly),
+    row(
+        "offsets.retention.check.interval.ms",
+        Long,
+        "600000",
+        "How often offsets that are no longer kept are looked for.",
+    )
+    .rule(AtLeast(1))
+    .update(ReadOnly),
     row("offsets.retention.minutes", Int, "10080", "How long offsets of an empty group are kept.")
         .rule(AtLeast(1))
-        .update(ReadOnly)
-        .without_effect(),
+        .update(ReadOnly),
     row(
         "offsets.topic.num.partitions",
         Int,

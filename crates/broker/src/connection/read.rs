@@ -9,6 +9,7 @@ use frazil_base::limits::CONTROL_FRAME_BYTES_MAX;
 use frazil_wire::api;
 use frazil_wire::frame::{self, FrameError};
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::ReadHalf;
@@ -56,13 +57,24 @@ pub(crate) struct FrameReader<'a> {
     stream: ReadHalf<'a>,
     budget: &'a Budget,
     limits: ReadLimits,
+    peer: Option<SocketAddr>,
     buffer: BytesMut,
     last_was_large: bool,
 }
 
 impl<'a> FrameReader<'a> {
-    pub fn new(stream: ReadHalf<'a>, budget: &'a Budget, limits: ReadLimits) -> FrameReader<'a> {
-        FrameReader { stream, budget, limits, buffer: BytesMut::new(), last_was_large: false }
+    pub fn new(
+        stream: ReadHalf<'a>,
+        budget: &'a Budget,
+        limits: ReadLimits,
+        peer: Option<SocketAddr>,
+    ) -> FrameReader<'a> {
+        FrameReader { stream, budget, limits, peer, buffer: BytesMut::new(), last_was_large: false }
+    }
+
+    /// Who sends the frames, where the system could tell.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// The next frame, without its length; `None` when the peer closed the connection or stayed idle for too long.

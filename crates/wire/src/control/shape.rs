@@ -17,6 +17,8 @@ enum Layout {
     Fixed(usize),
     /// A string or null.
     String,
+    /// Bytes with a length, or null.
+    Blob,
     /// An array of values of so many bytes.
     Values(usize),
     /// An array of strings.
@@ -40,7 +42,7 @@ const fn between(from: i16, to: i16, layout: Layout) -> Field {
     Field { from, to, layout }
 }
 
-use Layout::{Fixed, String, Strings, Structures, Values};
+use Layout::{Blob, Fixed, String, Strings, Structures, Values};
 
 const BOOLEAN: Layout = Fixed(1);
 const INT8: Layout = Fixed(1);
@@ -71,6 +73,79 @@ const METADATA: &[Field] = &[
 ];
 
 const FIND_COORDINATOR: &[Field] = &[between(0, 3, String), since(1, INT8), since(4, Strings)];
+
+const OFFSET_COMMIT: &[Field] = &[
+    always(String),       // group
+    always(INT32),        // generation
+    always(String),       // member id
+    since(7, String),     // instance id
+    between(2, 4, INT64), // retention
+    always(Structures(&[
+        always(String), // topic
+        always(Structures(&[
+            always(INT32),   // partition
+            always(INT64),   // offset
+            since(6, INT32), // leader epoch
+            always(String),  // metadata
+        ])),
+    ])),
+];
+
+const OFFSET_FETCH: &[Field] = &[
+    between(0, 7, String),                                           // group
+    between(0, 7, Structures(&[always(String), always(Values(4))])), // topics
+    since(
+        8,
+        Structures(&[
+            always(String),                                           // group
+            since(9, String),                                         // member id
+            since(9, INT32),                                          // member epoch
+            always(Structures(&[always(String), always(Values(4))])), // topics
+        ]),
+    ),
+    since(7, BOOLEAN), // require stable
+];
+
+const JOIN_GROUP: &[Field] = &[
+    always(String),                                      // group
+    always(INT32),                                       // session timeout
+    since(1, INT32),                                     // rebalance timeout
+    always(String),                                      // member id
+    since(5, String),                                    // instance id
+    always(String),                                      // protocol type
+    always(Structures(&[always(String), always(Blob)])), // protocols
+    since(8, String),                                    // reason
+];
+
+const HEARTBEAT: &[Field] = &[always(String), always(INT32), always(String), since(3, String)];
+
+const LEAVE_GROUP: &[Field] = &[
+    always(String),        // group
+    between(0, 2, String), // member id
+    since(3, Structures(&[always(String), always(String), since(5, String)])),
+];
+
+const SYNC_GROUP: &[Field] = &[
+    always(String),                                      // group
+    always(INT32),                                       // generation
+    always(String),                                      // member id
+    since(3, String),                                    // instance id
+    since(5, String),                                    // protocol type
+    since(5, String),                                    // protocol
+    always(Structures(&[always(String), always(Blob)])), // assignments
+];
+
+const DESCRIBE_GROUPS: &[Field] = &[always(Strings), since(3, BOOLEAN)];
+
+/// States, types.
+const LIST_GROUPS: &[Field] = &[since(4, Strings), since(5, Strings)];
+
+const DELETE_GROUPS: &[Field] = &[always(Strings)];
+
+const OFFSET_DELETE: &[Field] = &[
+    always(String), // group
+    always(Structures(&[always(String), always(Structures(&[always(INT32)]))])),
+];
 
 const API_VERSIONS: &[Field] = &[since(3, String), since(3, String)];
 
@@ -140,6 +215,16 @@ fn fields(key: i16) -> Option<&'static [Field]> {
         api::LIST_OFFSETS => Some(LIST_OFFSETS),
         api::METADATA => Some(METADATA),
         api::FIND_COORDINATOR => Some(FIND_COORDINATOR),
+        api::OFFSET_COMMIT => Some(OFFSET_COMMIT),
+        api::OFFSET_FETCH => Some(OFFSET_FETCH),
+        api::JOIN_GROUP => Some(JOIN_GROUP),
+        api::HEARTBEAT => Some(HEARTBEAT),
+        api::LEAVE_GROUP => Some(LEAVE_GROUP),
+        api::SYNC_GROUP => Some(SYNC_GROUP),
+        api::DESCRIBE_GROUPS => Some(DESCRIBE_GROUPS),
+        api::LIST_GROUPS => Some(LIST_GROUPS),
+        api::DELETE_GROUPS => Some(DELETE_GROUPS),
+        api::OFFSET_DELETE => Some(OFFSET_DELETE),
         api::API_VERSIONS => Some(API_VERSIONS),
         api::CREATE_TOPICS => Some(CREATE_TOPICS),
         api::DELETE_TOPICS => Some(DELETE_TOPICS),
@@ -169,6 +254,7 @@ fn walk(fields: &[Field], version: i16, reader: &mut Reader) -> Result<(), Decod
         match field.layout {
             Fixed(bytes) => reader.skip(bytes)?,
             String => reader.skip_string()?,
+            Blob => drop(reader.nullable_bytes()?),
             Values(bytes) => {
                 let count = reader.count(bytes)?;
                 reader.skip(count * bytes)?;

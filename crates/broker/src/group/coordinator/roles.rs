@@ -1,0 +1,88 @@
+//! When brokers come and go, groups change hands.
+
+use super::{Alarm, GroupCoordinator};
+use crate::group::GroupError;
+use frazil_base::{Epoch, Seq};
+use frazil_log::Log;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// While the log is busy, brokers are looked at this often at most.
+const CHECK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Watches which brokers are open.
+pub(super) struct Roles {
+    log: Log,
+    applied: watch::Receiver<Seq>,
+    brokers: Vec<Epoch>,
+    not_before: Instant,
+}
+
+impl Roles {
+    pub fn new(log: Log) -> Roles {
+        let applied = log.applied_changes();
+        Roles { log, applied, brokers: Vec::new(), not_before: Instant::now() }
+    }
+
+    /// Waits until brokers joined or left. Dropping the future loses nothing.
+    pub async fn changed(&mut self) {
+        loop {
+            sleep_until(self.not_before).await;
+            if self.has_changed() {
+                return;
+            }
+            if self.applied.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            self.not_before = Instant::now() + CHECK_PAUSE;
+        }
+    }
+
+    fn has_changed(&mut self) -> bool {
+        let state = self.log.state();
+        let open = || state.brokers().map(|broker| broker.epoch);
+        if open().eq(self.brokers.iter().copied()) {
+            return false;
+        }
+        self.brokers = open().collect();
+        true
+    }
+}
+
+impl GroupCoordinator {
+    /// Gives up what others coordinate now, and takes over what this broker does.
+    pub(super) fn reconcile(&self) {
+        let slots: Vec<_> = self.0.groups.lock().values().cloned().collect();
+        let (lost, gained) = {
+            let state = self.0.log.state();
+            let lost: Vec<_> = slots.into_iter().filter(|slot| !self.0.is_coordinator(&state, &slot.group)).collect();
+            let populated = state.groups().filter(|(_, group)| group.member_count() > 0).map(|(id, _)| id);
+            let gained: Vec<_> =
+                populated.filter(|id| self.0.is_coordinator(&state, id)).map(ToString::to_string).collect();
+            (lost, gained)
+        };
+        for slot in lost {
+            let kept = slot.kept.lock();
+            if !kept.is_gone {
+                self.abandon(&slot, kept, GroupError::NotCoordinator);
+            }
+        }
+        for group in gained {
+            // Whoever lost the role again meanwhile needs nothing of it.
+            let _ = self.with(&group, Alarm::Keep, |_, _| ());
+        }
+    }
+
+    /// Tells everybody who waits that this broker goes.
+    pub(super) fn abandon_all(&self) {
+        let slots: Vec<Arc<_>> = self.0.groups.lock().values().cloned().collect();
+        for slot in slots {
+            let kept = slot.kept.lock();
+            if !kept.is_gone {
+                self.abandon(&slot, kept, GroupError::NotCoordinator);
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Coordinators over one log in memory, without a network and with paused time.
+
+mod commits;
+mod consumers;
+mod roles;
+mod scale;
+mod tools;
+mod world;
