@@ -58,6 +58,9 @@ pub const PRODUCER_EXPIRY_MS: i64 = 24 * 60 * 60 * 1000;
 /// A transactional id that nobody uses for this long is forgotten; Kafka's `transactional.id.expiration.ms`.
 pub const TRANSACTIONAL_ID_EXPIRY_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
+/// Transactional ids that the metadata state remembers; beyond it those idle for longest are forgotten.
+pub const TRANSACTIONAL_IDS_MAX: usize = 1 << 18;
+
 /// How often the metadata state looks for producers to forget.
 pub const PRODUCER_SWEEP_MS: i64 = 60 * 60 * 1000;
 

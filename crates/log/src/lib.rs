@@ -10,6 +10,7 @@
 //! API; what is durable where is decided by the engine behind `frazil_meta::CommitLog` and the store behind
 //! `frazil_store::ObjectStorage`.
 
+mod agreement;
 mod arrivals;
 mod cache;
 mod collector;

@@ -74,6 +74,15 @@ impl Maintenance {
         if applied != self.last_look {
             self.last_look = applied;
             self.snapshots.reclaim().await;
+            self.compare_states().await;
+        }
+    }
+
+    /// The eldest broker tells the others what its state was.
+    async fn compare_states(&mut self) {
+        let Some(comparison) = self.replica.comparison_due().filter(|_| self.replica.rank() == 0) else { return };
+        if let Err(error) = self.collector.sequencer.propose(comparison, None).settled().await {
+            tracing::warn!(%error, "the brokers' states are compared later");
         }
     }
 

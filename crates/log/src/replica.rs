@@ -5,6 +5,7 @@
 //! record of ours is answered here, so it does not matter from which side the record came, nor whether the append that
 //! carried it was ever answered.
 
+use crate::agreement::Hashes;
 use crate::arrivals::{Arrival, Arrivals};
 use crate::health::HealthCell;
 use crate::invariant;
@@ -35,6 +36,7 @@ pub(crate) struct Applied {
 #[derive(Debug)]
 pub(crate) struct Replica {
     state: RwLock<State>,
+    hashes: Mutex<Hashes>,
     epoch: Epoch,
     waiters: Mutex<BTreeMap<u64, oneshot::Sender<Answer>>>,
     polls: Arc<Polls>,
@@ -64,6 +66,7 @@ impl Replica {
         let applied = watch::Sender::new(state.applied());
         Replica {
             state: RwLock::new(state),
+            hashes: Mutex::default(),
             epoch,
             waiters: Mutex::new(BTreeMap::new()),
             polls: Arc::new(Polls::default()),
@@ -182,7 +185,9 @@ impl Replica {
         check_shape(seq, &record, &outcome);
         let arrival = self.arrival(seq, &record, &outcome);
         let is_open = state.is_open(self.epoch);
+        let hash = state.hash();
         drop(state);
+        self.agree(seq, hash, &record.command);
         self.count(&record.command, bytes.len() as u64);
         self.applied.send_replace(seq);
         if !is_open {
@@ -194,13 +199,30 @@ impl Replica {
         }
     }
 
+    /// Remembers the state's hash, and compares it with another broker's.
+    fn agree(&self, seq: Seq, hash: u64, command: &Command) {
+        let mut hashes = self.hashes.lock();
+        hashes.note(seq, hash);
+        if let Command::CompareState { seq, hash } = command
+            && let Err(disagreement) = hashes.compare(*seq, *hash)
+        {
+            invariant::broken("all brokers have the same state", format_args!("{disagreement}"));
+        }
+    }
+
+    /// A record and the state's hash after it, for the other brokers to compare theirs with, if that is due.
+    pub(crate) fn comparison_due(&self) -> Option<Command> {
+        let (seq, hash) = self.hashes.lock().due()?;
+        Some(Command::CompareState { seq, hash })
+    }
+
     fn count(&self, command: &Command, bytes: u64) {
         let records = self.records_total.fetch_add(1, Ordering::Relaxed) + 1;
         let bytes = self.bytes_total.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if records >= self.records_mark.load(Ordering::Relaxed) || bytes >= self.bytes_mark.load(Ordering::Relaxed) {
             self.mark_reached.notify_one();
         }
-        if !matches!(command, Command::RegisterBroker(_) | Command::CloseBroker { .. }) {
+        if !matches!(command, Command::RegisterBroker(_) | Command::CloseBroker { .. } | Command::CompareState { .. }) {
             self.has_changed.store(true, Ordering::Relaxed);
         }
     }

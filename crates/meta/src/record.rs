@@ -24,7 +24,7 @@ pub use groups::{
 };
 pub use transactions::{AddToTransaction, EndReason, EndTransaction, InitTransactions, Joining};
 
-use frazil_base::{BrokerId, Epoch, ObjectId, TopicId, TopicPartition};
+use frazil_base::{BrokerId, Epoch, ObjectId, Seq, TopicId, TopicPartition};
 
 /// Version of the encoding. Commands get new tags and their fields never change; only another envelope needs another
 /// version.
@@ -93,6 +93,13 @@ pub enum Command {
     ForgetObjects {
         /// Which.
         objects: Vec<ObjectId>,
+    },
+    /// What the writer's state was: every broker compares its own, and stops if that is another one.
+    CompareState {
+        /// After this record.
+        seq: Seq,
+        /// The state's hash.
+        hash: u64,
     },
     /// Earlier offsets of a partition are no longer readable.
     MoveLogStart {

@@ -236,6 +236,7 @@ fn command_line(command: &Command) -> String {
             format!("segment {} commits {records} records of {parts} partitions, {size}", commit.object)
         }
         Command::ForgetObjects { objects } => format!("{} deleted objects are forgotten", objects.len()),
+        Command::CompareState { seq, hash } => format!("the state after record {seq} has the hash {hash:016x}"),
         Command::MoveLogStart { starts } => format!("{} partitions move their start", starts.len()),
         Command::AlterQuotas { changes, .. } => format!("{} quotas change", changes.len()),
         Command::AlterScramUser { user, .. } => format!("a credential of {user} changes"),

@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::Log;
+use frazil_meta::state::Mutation;
 use frazil_store::Operation;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -159,4 +160,33 @@ async fn ids_of_idempotent_producers_are_never_given_twice() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), count);
+}
+
+/// The other half of the test below, in a process of its own: brokers that apply the same records by different rules.
+#[tokio::test(start_paused = true)]
+async fn brokers_that_apply_by_different_rules() {
+    if std::env::var_os(DISAGREEING).is_none() {
+        return;
+    }
+    let world = World::new(Bodies::InLog);
+    let right = world.broker(0).await;
+    let _wrong = world.broken_broker(1, Mutation::SkipDuplicateCheck).await;
+    let orders = partition(create_topic(&right, "orders", 1).await, 0);
+    // A record each; the same batch again and again.
+    for _ in 0..300 {
+        produce(&right, batch_of(orders, 1, 0, 0, &["again"])).await.expect("stored, once");
+    }
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+}
+
+const DISAGREEING: &str = "FRAZIL_TEST_DISAGREEING_BROKERS";
+
+#[test]
+fn a_broker_whose_state_differs_from_the_others_stops_and_says_so() {
+    let test = "tests::cluster::brokers_that_apply_by_different_rules";
+    let mut child = std::process::Command::new(std::env::current_exe().expect("this test"));
+    let ended = child.args(["--exact", test, "--nocapture"]).env(DISAGREEING, "1").output().expect("it runs");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success(), "it went on: {said}");
+    assert!(said.contains("all brokers have the same state: after record 256"), "{said}");
 }

@@ -10,6 +10,7 @@ use frazil_base::{BrokerId, Env, TopicId, TopicPartition};
 use frazil_meta::engine::MemoryLog;
 use frazil_meta::engine::testing::{Faults as LogFaults, FaultyLog};
 use frazil_meta::record::{BatchProducer, Command, CreateTopic};
+use frazil_meta::state::Mutation;
 use frazil_meta::{CommitLog, Outcome};
 use frazil_store::testing::{FaultControls, Faults};
 use frazil_store::{MemoryStorage, ObjectStorage, Operation};
@@ -79,6 +80,16 @@ impl World {
         let identity = BrokerIdentity { id: BrokerId(id), host: "localhost".into(), port: 9092, zone: None };
         let mut registry = Registry::default();
         Log::open(engine, self.store.clone(), self.env.clone(), identity, options, &mut registry)
+            .await
+            .expect("it opens")
+    }
+
+    /// A broker whose state breaks a rule.
+    pub async fn broken_broker(&self, id: i32, rule: Mutation) -> Log {
+        let identity = BrokerIdentity { id: BrokerId(id), host: "localhost".into(), port: 9092, zone: None };
+        let engine: Arc<dyn CommitLog> = Arc::new(self.engine.handle());
+        let options = self.options.clone();
+        Log::open_with_broken_rule(engine, self.store.clone(), self.env.clone(), identity, options, rule)
             .await
             .expect("it opens")
     }

@@ -10,7 +10,7 @@ use super::{
 use crate::codec::{DecodeError, Reader};
 use crate::state::FEATURE_LEVEL_KNOWN;
 use frazil_base::limits::META_RECORD_BYTES_MAX;
-use frazil_base::{BrokerId, Epoch, ObjectId, TopicId, TopicPartition};
+use frazil_base::{BrokerId, Epoch, ObjectId, Seq, TopicId, TopicPartition};
 
 impl Record {
     /// Reads what `encode` wrote, and nothing else: bytes that decode encode to themselves.
@@ -52,6 +52,7 @@ fn read_command(reader: &mut Reader<'_>, tag: u8, epoch: Epoch, time_ms: i64) ->
         tag::COMMIT => Command::Commit(read_commit(reader, epoch, Before::new(time_ms, false))?),
         tag::TRANSACTIONAL_COMMIT => Command::Commit(read_transactional_commit(reader, epoch, time_ms)?),
         tag::FORGET_OBJECTS => Command::ForgetObjects { objects: read_list(reader, 2, read_object)? },
+        tag::COMPARE_STATE => Command::CompareState { seq: Seq(reader.varint()?), hash: reader.u64()? },
         tag::MOVE_LOG_START => Command::MoveLogStart { starts: read_list(reader, 18, read_start)? },
         tag => return read_coordinated(reader, tag),
     })

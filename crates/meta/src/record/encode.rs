@@ -39,6 +39,7 @@ pub(super) mod tag {
     pub(crate) const ALTER_SCRAM_USER: u8 = 22;
     /// `AlterConfigs` of a resource that is known by a name of its own.
     pub(crate) const ALTER_NAMED_CONFIGS: u8 = 23;
+    pub(crate) const COMPARE_STATE: u8 = 24;
 }
 
 /// Bits of a part's head: what is as expected and therefore not written.
@@ -141,6 +142,7 @@ impl Command {
             Command::Commit(_) => tag::COMMIT,
             Command::ForgetObjects { .. } => tag::FORGET_OBJECTS,
             Command::MoveLogStart { .. } => tag::MOVE_LOG_START,
+            Command::CompareState { .. } => tag::COMPARE_STATE,
             Command::GroupGeneration(_) => tag::GROUP_GENERATION,
             Command::ConsumerGroup(_) => tag::CONSUMER_GROUP,
             Command::DeleteGroups { .. } => tag::DELETE_GROUPS,
@@ -186,6 +188,10 @@ fn write_command(writer: &mut Writer, record: &Record) {
                 writer.varint(object.epoch.0);
                 writer.varint(object.number);
             }
+        }
+        Command::CompareState { seq, hash } => {
+            writer.varint(seq.0);
+            writer.raw(&hash.to_be_bytes());
         }
         Command::MoveLogStart { starts } => {
             writer.count(starts.len());

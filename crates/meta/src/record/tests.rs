@@ -1,5 +1,7 @@
 //! The encoding: golden bytes that may never change, round trips, sizes, and input from an enemy.
 
+mod coordinated;
+
 use super::*;
 use crate::state::FEATURE_LEVEL_KNOWN;
 use proptest::collection::vec;
@@ -79,7 +81,7 @@ pub(crate) fn samples() -> Vec<(&'static str, Record)> {
     let objects = vec![ObjectId { epoch: Epoch(5), number: 1 }, ObjectId { epoch: Epoch(7), number: 900 }];
     let starts = vec![(TopicPartition { topic: topic(2), partition: 70 }, 123_456)];
     let unsigned = |command| Record { epoch: Epoch(0), number: 0, ..record(command) };
-    vec![
+    let mut samples = vec![
         ("register-exclusive", unsigned(register(true, None))),
         ("register-in-zone", unsigned(register(false, Some("a")))),
         ("close-broker", record(Command::CloseBroker { epoch: Epoch(300) })),
@@ -98,7 +100,10 @@ pub(crate) fn samples() -> Vec<(&'static str, Record)> {
         ("commit-of-object", record(commit(false))),
         ("forget-objects", record(Command::ForgetObjects { objects })),
         ("move-log-start", record(Command::MoveLogStart { starts })),
-    ]
+        ("compare-state", record(Command::CompareState { seq: Seq(1024), hash: 0x0123_4567_89ab_cdef })),
+    ];
+    samples.extend(coordinated::samples());
+    samples
 }
 
 #[test]
@@ -206,8 +211,11 @@ fn arbitrary_partition() -> impl Strategy<Value = TopicPartition> {
 }
 
 fn arbitrary_run() -> impl Strategy<Value = Run> {
-    let producer = (prop_oneof![0i64..3, any::<i64>()], any::<i16>(), prop_oneof![0..9, any::<i32>()])
-        .prop_map(|(id, epoch, first_sequence)| BatchProducer { id, epoch, first_sequence, transactional: None });
+    let epoch = prop_oneof![0i16..2, any::<i16>()];
+    let joining = prop_oneof![Just(None), Just(Some(Joining::Explicit)), Just(Some(Joining::Implicit))];
+    let producer = (prop_oneof![0i64..3, any::<i64>()], epoch, prop_oneof![0..9, any::<i32>()], joining).prop_map(
+        |(id, epoch, first_sequence, transactional)| BatchProducer { id, epoch, first_sequence, transactional },
+    );
     let records = prop_oneof![1u32..9, 1u32..=u32::MAX];
     (0u32..1000, records, any::<i64>(), proptest::option::of(producer))
         .prop_map(|(bytes, records, max_timestamp, producer)| Run { bytes, records, max_timestamp, producer })
@@ -238,11 +246,12 @@ fn arbitrary_command() -> impl Strategy<Value = Command> {
     let register = (any::<i32>(), any::<u128>(), any::<String>(), any::<u16>(), any::<Option<String>>(), any::<bool>());
     let create = (arbitrary_topic(), any::<String>(), any::<i32>(), any::<i16>(), vec(any::<(String, String)>(), 0..3));
     let object = any::<(u64, u64)>().prop_map(|(epoch, number)| ObjectId { epoch: Epoch(epoch), number });
-    prop_oneof![
+    let first = prop_oneof![
         register.prop_map(|(broker, incarnation, host, port, zone, exclusive)| {
             let broker = BrokerId(broker);
             Command::RegisterBroker(RegisterBroker { broker, incarnation, host, port, zone, exclusive })
         }),
+        any::<(u64, u64)>().prop_map(|(seq, hash)| Command::CompareState { seq: Seq(seq), hash }),
         any::<u64>().prop_map(|epoch| Command::CloseBroker { epoch: Epoch(epoch) }),
         (0..=FEATURE_LEVEL_KNOWN).prop_map(|level| Command::FeatureLevel { level }),
         create.prop_map(|(topic, name, partitions, replication_factor, configs)| {
@@ -256,7 +265,8 @@ fn arbitrary_command() -> impl Strategy<Value = Command> {
         arbitrary_commit().prop_map(Command::Commit),
         vec(object, 0..4).prop_map(|objects| Command::ForgetObjects { objects }),
         vec((arbitrary_partition(), any::<i64>()), 0..4).prop_map(|starts| Command::MoveLogStart { starts }),
-    ]
+    ];
+    prop_oneof![first, coordinated::arbitrary_command()]
 }
 
 /// Any record that may be written.
@@ -299,7 +309,7 @@ fn hostile_bytes_never_panic_and_have_one_meaning() {
     }
     assert!(decoded > 10_000, "damage that does no harm is part of the test: {decoded}");
     for seed in 0..100_000u64 {
-        let mut bytes = vec![1, 1 + (seed % 11) as u8];
+        let mut bytes = vec![1, 1 + (seed % 23) as u8];
         bytes.extend((0..seed % 40).map(|index| (pseudo_random(seed, index) >> 20) as u8 & (0xff >> (seed % 5))));
         if let Ok(record) = Record::decode(&bytes) {
             assert_eq!(hex(&record.encode()), hex(&bytes), "two encodings of {record:?}");

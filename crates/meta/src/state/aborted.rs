@@ -115,6 +115,14 @@ impl Partition {
         self.forget_aborted();
     }
 
+    /// The mutation `ReuseOffset` took offsets back.
+    pub(super) fn truncate_transactions(&mut self) {
+        let Some(transactions) = &mut self.transactions else { return };
+        transactions.open.retain(|open| open.first_offset < self.next_offset);
+        transactions.aborted.retain(|aborted| aborted.last_offset < self.next_offset);
+        self.forget_aborted();
+    }
+
     /// Forgets aborted transactions that lie below the log start.
     pub(super) fn forget_aborted(&mut self) {
         let Some(transactions) = &mut self.transactions else { return };

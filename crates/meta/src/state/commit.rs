@@ -75,6 +75,7 @@ impl State {
             let log_start = partition.log_start;
             if let Some(newest) = partition.extents.pop_back_if(|newest| newest.base_offset >= log_start) {
                 partition.next_offset = newest.base_offset;
+                partition.truncate_transactions();
                 self.bodies.release(&newest, record.time_ms);
             }
         }

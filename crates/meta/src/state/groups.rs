@@ -230,7 +230,7 @@ impl Groups {
 impl State {
     pub(super) fn group_generation(&mut self, record: &Record, new: &GroupGeneration) -> Result<(), Refusal> {
         self.check_coordinator(CoordinatorKind::Group, &new.group, record)?;
-        let epoch = self.groups.get(&new.group).map_or(i32::MIN, Group::epoch);
+        let epoch = self.groups.get(&new.group).map_or(0, Group::epoch);
         if new.generation < epoch && !self.rules.broken(Mutation::AcceptStaleGeneration) {
             return Err(Refusal::StaleGeneration);
         }
@@ -250,7 +250,7 @@ impl State {
     pub(super) fn consumer_group(&mut self, record: &Record, update: &ConsumerGroupUpdate) -> Result<(), Refusal> {
         self.check_coordinator(CoordinatorKind::Group, &update.group, record)?;
         let is_newer = match self.groups.get(&update.group).map(|group| &group.kind) {
-            None | Some(GroupKind::Offsets) => true,
+            None | Some(GroupKind::Offsets) => update.group_epoch >= 0,
             Some(GroupKind::Classic(group)) => update.group_epoch > group.generation,
             Some(GroupKind::Consumer(group)) => update.group_epoch >= group.group_epoch,
         };

@@ -1,14 +1,16 @@
 //! Tests of the state machine: one table per rule, a reference model, snapshots, sizes, and broken rules.
 
+mod groups;
 mod idempotence;
 mod model;
 mod mutations;
 mod rules;
 mod size;
 mod snapshots;
+mod transactions;
 
 use super::*;
-use crate::record::{BatchProducer, Commit, CommitPart, RegisterBroker, Run};
+use crate::record::{Assignment, BatchProducer, Commit, CommitPart, Joining, OffsetCommit, RegisterBroker, Run};
 use frazil_base::BrokerId;
 
 /// Writes records for a state as brokers would, and applies them.

@@ -6,11 +6,13 @@
 //! not ask for; that sequence number, which an end may name; and the memory of the last end, whose retry gets the same
 //! answer. (KAFKA-17754 is what happens without.)
 //!
-//! Ids that nobody used for a week are forgotten, by the same clock and sweep as idempotent producers.
+//! Ids that nobody used for a week are forgotten, by the same clock and sweep as idempotent producers; so are those idle
+//! for longest when there are too many.
 
 use super::outcome::{Outcome, Refusal};
 use super::{ControlMarker, CoordinatorKind, Mutation, State};
 use crate::record::{AddToTransaction, EndReason, EndTransaction, InitTransactions, Record, TxnFence};
+use frazil_base::limits::TRANSACTIONAL_IDS_MAX;
 use frazil_base::{Seq, TopicId, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -196,6 +198,21 @@ impl Transactions {
         }
     }
 
+    /// Makes room for one more, if there are too many: those without an open transaction that are idle for longest go.
+    fn make_room(&mut self) {
+        if self.len() < TRANSACTIONAL_IDS_MAX {
+            return;
+        }
+        let idle = self.by_producer.values().filter(|transaction| !transaction.is_ongoing());
+        let mut by_age: Vec<_> = idle.map(|transaction| (transaction.changed_ms, transaction.producer_id)).collect();
+        by_age.sort_unstable();
+        for (_, producer_id) in by_age.into_iter().take(TRANSACTIONAL_IDS_MAX / 8) {
+            if let Some(idle) = self.by_producer.remove(&producer_id) {
+                self.producers.remove(&idle.transactional_id);
+            }
+        }
+    }
+
     /// Forgets ids without an open transaction that were last used before `before_ms`.
     pub(super) fn expire(&mut self, before_ms: i64) {
         self.by_producer.retain(|_, transaction| transaction.is_ongoing() || transaction.changed_ms >= before_ms);
@@ -220,6 +237,7 @@ impl State {
         let mut transaction = match self.transactions.remove(&init.transactional_id) {
             Some(known) => known,
             None => {
+                self.transactions.make_room();
                 let producer_id = self.take_producer_id();
                 return Ok(self.insert_new(Transaction::new(&init.transactional_id, producer_id), init));
             }

@@ -278,7 +278,6 @@ async fn parts_of_bodies_are_theirs_whether_read_together_or_alone() {
     check(&FileLog::open(dir.path(), Env::system(), FileOptions::default()).await.expect("open")).await;
 }
 
-
 /// A disk whose writes can fail half done, and which can be gone altogether.
 #[derive(Debug)]
 struct ScriptedDisk {

@@ -1,343 +1,19 @@
 //! The state machine against a reference model that keeps all history and derives everything else from it, slowly.
 
+mod coordinated;
+mod reference;
+mod step;
+
 use super::*;
+use crate::record::{
+    AddToTransaction, EndTransaction, GroupCommit, GroupFence, GroupGeneration, InitTransactions, TxnFence,
+};
+use coordinated::{Kind, ModelGroup, classic_member, consumer_update};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use reference::{Model, ModelPartition};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A step of a random history. Indexes pick among what exists, or existed, by then.
-#[derive(Clone, Debug)]
-pub(super) enum Step {
-    Join { broker: i32, exclusive: bool },
-    Close { registration: usize },
-    Create { name: u8, partitions: i32 },
-    Delete { topic: usize },
-    Grow { topic: usize, total: i32 },
-    Configure { topic: usize, replace: bool, name: u8, value: Option<u8> },
-    ConfigureBroker { broker: i32, name: u8, value: Option<u8> },
-    Allocate { count: u32 },
-    Commit { in_log: bool, parts: Vec<PartStep> },
-    Forget { count: usize },
-    Truncate { topic: usize, partition: i32, percent: i64 },
-    Repeat { back: usize },
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct PartStep {
-    topic: usize,
-    partition: i32,
-    gap: u32,
-    runs: Vec<RunStep>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct RunStep {
-    bytes: u32,
-    records: u32,
-    producer: Option<(i64, i16, Sequence)>,
-}
-
-/// How a batch relates to what its producer sent before.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Sequence {
-    Next,
-    Retry { back: usize },
-    Skip { ahead: i32 },
-    At(i32),
-}
-
-fn any_run() -> impl Strategy<Value = RunStep> {
-    let sequence = prop_oneof![
-        4 => Just(Sequence::Next),
-        3 => (1usize..9).prop_map(|back| Sequence::Retry { back }),
-        1 => (-4i32..4).prop_map(|ahead| Sequence::Skip { ahead }),
-        1 => prop_oneof![Just(0), (i32::MAX - 6)..=i32::MAX].prop_map(Sequence::At),
-    ];
-    let producer = proptest::option::weighted(0.8, (0i64..3, prop_oneof![6 => Just(0i16), 1 => 0i16..3], sequence));
-    (1u32..50, 1u32..4, producer).prop_map(|(bytes, records, producer)| RunStep { bytes, records, producer })
-}
-
-fn any_step() -> impl Strategy<Value = Step> {
-    let part = (0usize..4, 0i32..3, prop_oneof![Just(0u32), 0u32..9], vec(any_run(), 0..5))
-        .prop_map(|(topic, partition, gap, runs)| PartStep { topic, partition, gap, runs });
-    let value = proptest::option::of(0u8..3);
-    prop_oneof![
-        3 => (0i32..3, proptest::bool::weighted(0.1)).prop_map(|(broker, exclusive)| Step::Join { broker, exclusive }),
-        1 => (0usize..9).prop_map(|registration| Step::Close { registration }),
-        4 => (0u8..3, 0i32..4).prop_map(|(name, partitions)| Step::Create { name, partitions }),
-        1 => (0usize..4).prop_map(|topic| Step::Delete { topic }),
-        1 => (0usize..4, 0i32..5).prop_map(|(topic, total)| Step::Grow { topic, total }),
-        1 => (0usize..4, any::<bool>(), 0u8..3, value.clone())
-            .prop_map(|(topic, replace, name, value)| Step::Configure { topic, replace, name, value }),
-        1 => (0i32..2, 0u8..3, value).prop_map(|(broker, name, value)| Step::ConfigureBroker { broker, name, value }),
-        1 => (0u32..1000).prop_map(|count| Step::Allocate { count }),
-        20 => (any::<bool>(), vec(part, 0..4)).prop_map(|(in_log, parts)| Step::Commit { in_log, parts }),
-        1 => (0usize..4).prop_map(|count| Step::Forget { count }),
-        2 => (0usize..4, 0i32..3, -20i64..120)
-            .prop_map(|(topic, partition, percent)| Step::Truncate { topic, partition, percent }),
-        2 => (0usize..12).prop_map(|back| Step::Repeat { back }),
-    ]
-}
-
-/// A run that was accepted.
-#[derive(Clone, Copy, Debug)]
-struct Stored {
-    base_offset: i64,
-    run: Run,
-    body: BodyId,
-    position: u32,
-}
-
-#[derive(Clone, Debug, Default)]
-struct ModelPartition {
-    stored: Vec<Stored>,
-    next_offset: i64,
-    log_start: i64,
-}
-
-impl ModelPartition {
-    /// What the rules say about a batch, from the whole history.
-    fn judge(&self, batch: BatchProducer, records: u32) -> Option<RunOutcome> {
-        let of_producer = |stored: &Stored| stored.run.producer.filter(|producer| producer.id == batch.id);
-        let epoch = self.stored.iter().filter_map(of_producer).map(|producer| producer.epoch).max()?;
-        if batch.epoch != epoch {
-            let starts = batch.epoch > epoch && batch.first_sequence == 0;
-            let wrong =
-                if batch.epoch < epoch { RunOutcome::StaleProducerEpoch } else { RunOutcome::OutOfOrderSequence };
-            return if starts { None } else { Some(wrong) };
-        }
-        let row: Vec<(i64, Stored)> = self.row(batch.id, epoch);
-        let first = row[0].1.run.producer.expect("of a producer").first_sequence;
-        let distance = (i64::from(batch.first_sequence) - i64::from(first)).rem_euclid(1 << 31);
-        let remembered = &row[row.len().saturating_sub(5)..];
-        let same = |(start, stored): &&(i64, Stored)| *start == distance && stored.run.records == records;
-        if let Some((_, stored)) = remembered.iter().find(same) {
-            return Some(duplicate(stored.base_offset));
-        }
-        let total: i64 = row.iter().map(|(_, stored)| i64::from(stored.run.records)).sum();
-        let is_old = distance + i64::from(records) <= remembered[0].0;
-        match distance == total {
-            true => None,
-            false if is_old => Some(duplicate(-1)),
-            false => Some(RunOutcome::OutOfOrderSequence),
-        }
-    }
-
-    /// A producer's batches of an epoch, each with the number of its records before it.
-    fn row(&self, id: i64, epoch: i16) -> Vec<(i64, Stored)> {
-        let of_row = |stored: &&Stored| stored.run.producer.is_some_and(|batch| (batch.id, batch.epoch) == (id, epoch));
-        let mut start = 0;
-        let place = |stored: &Stored| {
-            start += i64::from(stored.run.records);
-            (start - i64::from(stored.run.records), *stored)
-        };
-        self.stored.iter().filter(of_row).map(place).collect()
-    }
-
-    fn extents(&self) -> Vec<Extent> {
-        let mut extents: Vec<Extent> = Vec::new();
-        for Stored { base_offset, run, body, position } in &self.stored {
-            match extents.last_mut() {
-                Some(last) if last.body == *body && last.position + last.bytes == *position => {
-                    last.records += run.records;
-                    last.bytes += run.bytes;
-                    last.max_timestamp = last.max_timestamp.max(run.max_timestamp);
-                }
-                _ => extents.push(Extent {
-                    base_offset: *base_offset,
-                    records: run.records,
-                    body: *body,
-                    position: *position,
-                    bytes: run.bytes,
-                    max_timestamp: run.max_timestamp,
-                }),
-            }
-        }
-        extents.retain(|extent| extent.end_offset() > self.log_start);
-        extents
-    }
-}
-
-#[derive(Clone, Debug)]
-struct ModelTopic {
-    id: TopicId,
-    name: String,
-    is_there: bool,
-    partitions: Vec<ModelPartition>,
-    configs: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Debug)]
-struct ModelRegistration {
-    epoch: Epoch,
-    broker: i32,
-    is_open: bool,
-    last_number: u64,
-}
-
-#[derive(Debug, Default)]
-struct Model {
-    registrations: Vec<ModelRegistration>,
-    topics: Vec<ModelTopic>,
-    objects: BTreeSet<ObjectId>,
-    forgotten: BTreeSet<ObjectId>,
-    broker_configs: BTreeMap<i32, BTreeMap<String, String>>,
-    next_producer_id: i64,
-}
-
-impl Model {
-    fn apply(&mut self, seq: Seq, record: &Record) -> Outcome {
-        if let Command::RegisterBroker(register) = &record.command {
-            return Outcome::Registered(self.register(seq, register));
-        }
-        let registration = self.registrations.iter_mut().find(|registration| registration.epoch == record.epoch);
-        match registration {
-            Some(open) if open.is_open && record.number > open.last_number => open.last_number = record.number,
-            Some(open) if open.is_open => return Outcome::Refused(Refusal::Repeated),
-            _ => return Outcome::Refused(Refusal::ClosedEpoch),
-        }
-        self.execute(seq, record).unwrap_or_else(Outcome::Refused)
-    }
-
-    fn register(&mut self, seq: Seq, register: &RegisterBroker) -> Epoch {
-        for registration in &mut self.registrations {
-            registration.is_open &= !register.exclusive && registration.broker != register.broker.0;
-        }
-        let (epoch, broker) = (Epoch(seq.0), register.broker.0);
-        self.registrations.push(ModelRegistration { epoch, broker, is_open: true, last_number: 0 });
-        epoch
-    }
-
-    fn topic(&mut self, id: TopicId) -> Result<&mut ModelTopic, Refusal> {
-        let topic = self.topics.iter_mut().find(|topic| topic.id == id && topic.is_there);
-        topic.ok_or(Refusal::UnknownTopic)
-    }
-
-    fn partition(&mut self, at: TopicPartition) -> Option<&mut ModelPartition> {
-        let topic = self.topic(at.topic).ok()?;
-        topic.partitions.get_mut(usize::try_from(at.partition).ok()?)
-    }
-
-    fn execute(&mut self, seq: Seq, record: &Record) -> Result<Outcome, Refusal> {
-        match &record.command {
-            Command::CloseBroker { epoch } => {
-                let closed = self.registrations.iter_mut().filter(|registration| registration.epoch == *epoch);
-                closed.for_each(|registration| registration.is_open = false);
-            }
-            Command::CreateTopic(create) => self.create(create)?,
-            Command::DeleteTopic { topic } => self.topic(*topic)?.is_there = false,
-            Command::CreatePartitions { topic, total } => {
-                let partitions = &mut self.topic(*topic)?.partitions;
-                let missing = usize::try_from(*total).ok().and_then(|total| total.checked_sub(partitions.len()));
-                let missing = missing.filter(|missing| *missing > 0).ok_or(Refusal::InvalidPartitions)?;
-                partitions.extend((0..missing).map(|_| ModelPartition::default()));
-            }
-            Command::AlterConfigs { resource, replace, changes } => self.configure(resource, *replace, changes)?,
-            Command::AllocateProducerIds { count } => {
-                let first = self.next_producer_id;
-                self.next_producer_id += i64::from(*count);
-                return Ok(Outcome::ProducerIds { first });
-            }
-            Command::Commit(commit) => return self.commit(seq, commit),
-            Command::ForgetObjects { objects } => {
-                let dead: BTreeSet<ObjectId> = self.dead();
-                self.forgotten.extend(objects.iter().filter(|object| dead.contains(object)));
-            }
-            Command::MoveLogStart { starts } => {
-                for (at, start) in starts {
-                    let Some(partition) = self.partition(*at) else { continue };
-                    partition.log_start = partition.log_start.max((*start).min(partition.next_offset));
-                }
-            }
-            other => panic!("the model has no {other:?}"),
-        }
-        Ok(Outcome::Done)
-    }
-
-    fn create(&mut self, create: &CreateTopic) -> Result<(), Refusal> {
-        if create.partitions < 1 {
-            return Err(Refusal::InvalidPartitions);
-        }
-        if self.topics.iter().any(|topic| topic.is_there && topic.name == create.name) {
-            return Err(Refusal::TopicExists);
-        }
-        let partitions = (0..create.partitions).map(|_| ModelPartition::default()).collect();
-        let configs = create.configs.iter().cloned().collect();
-        self.topics.push(ModelTopic {
-            id: create.topic,
-            name: create.name.clone(),
-            is_there: true,
-            partitions,
-            configs,
-        });
-        Ok(())
-    }
-
-    fn configure(
-        &mut self,
-        resource: &ConfigResource,
-        replace: bool,
-        changes: &[(String, Option<String>)],
-    ) -> Result<(), Refusal> {
-        let configs = match resource {
-            ConfigResource::Topic(topic) => &mut self.topic(*topic)?.configs,
-            ConfigResource::Broker(broker) => self.broker_configs.entry(broker.0).or_default(),
-            ConfigResource::Cluster => self.broker_configs.entry(-1).or_default(),
-            other => panic!("the model has no {other:?}"),
-        };
-        let old = if replace { BTreeMap::new() } else { configs.clone() };
-        let changed: BTreeMap<String, Option<String>> = changes.iter().cloned().collect();
-        let kept = old.into_iter().filter(|(name, _)| !changed.contains_key(name));
-        let set = changed.clone().into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
-        *configs = kept.chain(set).collect();
-        Ok(())
-    }
-
-    fn commit(&mut self, seq: Seq, commit: &Commit) -> Result<Outcome, Refusal> {
-        let body = if commit.in_log { BodyId::Log(seq) } else { BodyId::Object(commit.object) };
-        if !commit.in_log && !self.objects.insert(commit.object) {
-            return Err(Refusal::Repeated);
-        }
-        let commit_part = |part: &CommitPart| {
-            let mut position = part.position;
-            let commit_run = |run: &Run| {
-                let outcome = self.commit_run(part.partition, body, position, run);
-                position += run.bytes;
-                outcome
-            };
-            part.runs.iter().map(commit_run).collect()
-        };
-        Ok(Outcome::Committed(commit.parts.iter().map(commit_part).collect()))
-    }
-
-    fn commit_run(&mut self, at: TopicPartition, body: BodyId, position: u32, run: &Run) -> RunOutcome {
-        let Some(partition) = self.partition(at) else { return RunOutcome::UnknownPartition };
-        if let Some(outcome) = run.producer.and_then(|batch| partition.judge(batch, run.records)) {
-            return outcome;
-        }
-        let base_offset = partition.next_offset;
-        partition.next_offset += i64::from(run.records);
-        partition.stored.push(Stored { base_offset, run: *run, body, position });
-        accepted(base_offset)
-    }
-
-    fn live(&self) -> BTreeMap<BodyId, (u32, u64)> {
-        let mut live = BTreeMap::new();
-        let partitions = self.topics.iter().filter(|topic| topic.is_there).flat_map(|topic| &topic.partitions);
-        for extent in partitions.flat_map(ModelPartition::extents) {
-            let (extents, bytes) = live.entry(extent.body).or_insert((0, 0));
-            *extents += 1;
-            *bytes += u64::from(extent.bytes);
-        }
-        live
-    }
-
-    fn dead(&self) -> BTreeSet<ObjectId> {
-        let live = self.live();
-        let is_dead = |object: &&ObjectId| !live.contains_key(&BodyId::Object(**object));
-        self.objects.iter().filter(is_dead).filter(|object| !self.forgotten.contains(object)).copied().collect()
-    }
-}
+use step::{CommitStep, Fence, Named, PartStep, RunStep, Sequence, Source, Step, Who, any_step};
 
 /// The model and the real one side by side.
 struct Pair {
@@ -353,7 +29,9 @@ impl Pair {
 
     fn apply(&mut self, record: Record) {
         let seq = self.cluster.state.applied().next();
-        let expected = self.model.apply(seq, &record);
+        let state = &self.cluster.state;
+        let coordinates = |kind, key: &str| state.coordinator(kind, key).is_some_and(|own| own.epoch == record.epoch);
+        let expected = self.model.apply(seq, &record, &coordinates);
         let outcome = self.cluster.apply(record.clone());
         assert_eq!(outcome, expected, "{record:?}");
     }
@@ -366,12 +44,38 @@ impl Pair {
         registrations.iter().rev().nth(back).map_or(Epoch(0), |registration| registration.epoch)
     }
 
+    /// Mostly the coordinator.
+    fn writer_about(&mut self, kind: CoordinatorKind, key: &str) -> Epoch {
+        let anybody = self.writer();
+        let coordinator = self.cluster.state.coordinator(kind, key).map(|broker| broker.epoch);
+        coordinator.filter(|_| !self.writer.is_multiple_of(11)).unwrap_or(anybody)
+    }
+
+    fn places(&self, places: &[(usize, i32)]) -> Vec<TopicPartition> {
+        places.iter().map(|(topic, partition)| at(self.topic_id(*topic), *partition)).collect()
+    }
+
+    /// Producer id and epoch.
+    fn who(&self, id: u8, who: Who) -> (i64, i16) {
+        let Some(id) = self.model.coordinated.ids.get(&transactional_id(id)) else { return (0, 0) };
+        let back = match who {
+            Who::Present => 0,
+            Who::Before(back) => back,
+            Who::Nobody => return (id.present().0 + 1, id.present().1),
+        };
+        id.lives.iter().rev().nth(back).map_or(id.present(), |life| (life.producer_id, life.epoch))
+    }
+
     fn topic_id(&self, index: usize) -> TopicId {
         self.model.topics.iter().rev().nth(index).map_or(TopicId(99), |topic| topic.id)
     }
 
     fn step(&mut self, step: &Step) {
         self.cluster.now_ms += 20_000;
+        if let Some((writer, command)) = self.coordinated_step(step) {
+            let record = self.cluster.record(writer, command);
+            return self.apply(record);
+        }
         let writer = self.writer();
         let command = match step.clone() {
             Step::Join { broker, exclusive } => {
@@ -412,9 +116,110 @@ impl Pair {
                 let next_offset = self.model.partition(at).map_or(0, |partition| partition.next_offset);
                 Command::MoveLogStart { starts: vec![(at, next_offset * percent / 100)] }
             }
+            other => unreachable!("{other:?} is about groups and transactions"),
         };
         let record = self.cluster.record(writer, command);
         self.apply(record);
+    }
+
+    /// A record about a group or a transactional id, and its writer.
+    fn coordinated_step(&mut self, step: &Step) -> Option<(Epoch, Command)> {
+        let (kind, key, command) = match step {
+            Step::Init { id, expected } => {
+                let expected = expected.map(|who| self.who(*id, who));
+                let init = InitTransactions { transactional_id: transactional_id(*id), timeout_ms: 1, expected };
+                (CoordinatorKind::Transaction, transactional_id(*id), Command::InitTransactions(init))
+            }
+            Step::Add { id, who, partitions, group } => {
+                let ((producer_id, epoch), transactional_id) = (self.who(*id, *who), transactional_id(*id));
+                let (partitions, groups) = (self.places(partitions), group.iter().map(|group| group_id(*group)));
+                let (key, groups) = (transactional_id.clone(), groups.collect());
+                let add = AddToTransaction { transactional_id, producer_id, epoch, partitions, groups };
+                (CoordinatorKind::Transaction, key, Command::AddToTransaction(add))
+            }
+            Step::End { id, who, commit, reason, named } => {
+                let ((producer_id, epoch), transactional_id) = (self.who(*id, *who), transactional_id(*id));
+                let known = self.model.coordinated.ids.get(&transactional_id);
+                let started = match named {
+                    Named::None => None,
+                    Named::Back(back) => known.and_then(|id| id.txns.iter().rev().nth(*back)).map(|txn| txn.started),
+                };
+                let (key, commit, reason) = (transactional_id.clone(), *commit, *reason);
+                let end = EndTransaction { transactional_id, producer_id, epoch, commit, reason, started };
+                (CoordinatorKind::Transaction, key, Command::EndTransaction(end))
+            }
+            step => {
+                let (key, command) = self.group_step(step)?;
+                (CoordinatorKind::Group, key, command)
+            }
+        };
+        Some((self.writer_about(kind, &key), command))
+    }
+
+    fn group_step(&self, step: &Step) -> Option<(String, Command)> {
+        let epoch_of = |group: u8| self.model.coordinated.groups.get(&group_id(group)).map_or(0, |group| group.epoch);
+        Some(match step {
+            Step::Generation { group, ahead, members } => {
+                let members = (0u8..3).filter(|member| members & (1 << member) != 0).map(classic_member).collect();
+                let generation = GroupGeneration {
+                    group: group_id(*group),
+                    generation: epoch_of(*group) + ahead,
+                    protocol_type: "consumer".into(),
+                    protocol: None,
+                    leader: None,
+                    members,
+                };
+                (group_id(*group), Command::GroupGeneration(generation))
+            }
+            Step::Consumers { group, ahead, upserted, removed, classic } => {
+                let epoch = epoch_of(*group) + ahead;
+                let update = consumer_update(group_id(*group), epoch, (*upserted, *removed, *classic));
+                (group_id(*group), Command::ConsumerGroup(update))
+            }
+            Step::CommitOffsets(commits) => {
+                let commits: Vec<_> = commits.iter().map(|commit| self.group_commit(commit)).collect();
+                (commits[0].group.clone(), Command::CommitOffsets { commits })
+            }
+            Step::DeleteGroups(groups) => {
+                let groups: Vec<_> = groups.iter().map(|group| group_id(*group)).collect();
+                (groups.first().cloned().unwrap_or_default(), Command::DeleteGroups { groups })
+            }
+            Step::DeleteOffsets { group, partitions } => {
+                let (group, partitions) = (group_id(*group), self.places(partitions));
+                (group.clone(), Command::DeleteOffsets { group, partitions })
+            }
+            _ => return None,
+        })
+    }
+
+    fn group_commit(&self, step: &CommitStep) -> GroupCommit {
+        let group = self.model.coordinated.groups.get(&group_id(step.group));
+        let member_epoch = |member: &str, back| {
+            let epoch_of = |group: &ModelGroup| group.members.get(member).map_or(group.epoch, |(epoch, _)| *epoch);
+            group.map_or(0, epoch_of) - back
+        };
+        let name = |member: u8| classic_member(member).member_id;
+        let fence = match step.fence {
+            Fence::None => GroupFence::None,
+            Fence::Transactional => GroupFence::Transactional,
+            Fence::Classic { member, back } => {
+                GroupFence::Classic { member_id: name(member), generation: member_epoch(&name(member), back) }
+            }
+            Fence::Consumer { member, back } => {
+                GroupFence::Consumer { member_id: name(member), member_epoch: member_epoch(&name(member), back) }
+            }
+        };
+        let txn = step.txn.map(|(id, who, implicit)| {
+            let ((producer_id, epoch), transactional_id) = (self.who(id, who), transactional_id(id));
+            TxnFence { transactional_id, producer_id, epoch, implicit }
+        });
+        let offset = |number: usize| OffsetCommit {
+            offset: (self.cluster.number * 10) as i64 + number as i64,
+            leader_epoch: 0,
+            metadata: String::new(),
+        };
+        let offsets = self.places(&step.offsets).into_iter().zip((0..).map(offset)).collect();
+        GroupCommit { group: group_id(step.group), fence, txn, offsets }
     }
 
     fn segment(&mut self, writer: Epoch, in_log: bool, parts: &[PartStep]) -> Commit {
@@ -435,13 +240,20 @@ impl Pair {
         let RunStep { bytes, records, producer } = *step;
         let max_timestamp = i64::from(bytes) - 5;
         let plain = Run { bytes, records, max_timestamp, producer: None };
-        let Some((id, epoch, sequence)) = producer else { return plain };
+        let Some((source, sequence)) = producer else { return plain };
+        let (id, epoch, transactional) = match source {
+            Source::Idempotent { id, epoch } => (id, epoch, None),
+            Source::Transactional { id, who, joining } => {
+                let (id, epoch) = self.who(id, who);
+                (id, epoch, joining)
+            }
+        };
         let row = self.model.partition(at).map(|partition| partition.row(id, epoch)).unwrap_or_default();
         let next = row.last().map_or(0, |(_, last)| {
             sequence_after(last.run.producer.expect("of a producer").first_sequence, last.run.records)
         });
         let with = |first_sequence| Run {
-            producer: Some(BatchProducer { id, epoch, first_sequence, transactional: None }),
+            producer: Some(BatchProducer { id, epoch, first_sequence, transactional }),
             ..plain
         };
         match sequence {
@@ -464,9 +276,11 @@ impl Pair {
             for (real, model) in real.partitions.iter().zip(&topic.partitions) {
                 assert_eq!((real.next_offset, real.log_start), (model.next_offset, model.log_start));
                 assert_eq!(real.extents, model.extents());
+                compare_transactions(real, model);
                 check_offsets(real);
             }
         }
+        self.compare_coordinated();
         let live: BTreeMap<_, _> =
             state.bodies().map(|(id, live)| (id, (live.live_extents, live.live_bytes))).collect();
         assert_eq!(live, self.model.live());
@@ -479,6 +293,69 @@ impl Pair {
             assert_eq!(state.configs(if *broker < 0 { &ConfigResource::Cluster } else { &resource }), configs);
         }
     }
+}
+
+impl Pair {
+    fn compare_coordinated(&self) {
+        let (state, coordinated) = (&self.cluster.state, &self.model.coordinated);
+        assert_eq!(state.transactions().count(), coordinated.ids.len());
+        for (name, id) in &coordinated.ids {
+            let real = state.transaction(name).expect("the model has it");
+            assert_eq!((real.producer_id, real.epoch), id.present());
+            let phase = match real.phase {
+                TransactionPhase::Empty => "empty",
+                TransactionPhase::Ongoing { .. } => "open",
+                TransactionPhase::Committed => "committed",
+                TransactionPhase::Aborted => "aborted",
+            };
+            assert_eq!(phase, id.phase());
+            assert_eq!(state.transaction_of(real.producer_id), Some(real));
+            let open = id.open();
+            let partitions = open.map(|txn| txn.partitions.iter().copied().filter(|at| self.model.has(*at)).collect());
+            assert_eq!(real.partitions, partitions.unwrap_or_default());
+            assert_eq!(real.groups, open.map(|txn| txn.groups.clone()).unwrap_or_default());
+        }
+        let groups: Vec<_> = state.groups().map(|(id, _)| id.to_owned()).collect();
+        assert_eq!(groups, coordinated.groups.keys().cloned().collect::<Vec<_>>());
+        for (name, group) in &coordinated.groups {
+            compare_group(&self.model, state.group(name).expect("the model has it"), group);
+        }
+    }
+}
+
+fn compare_group(model: &Model, real: &Group, group: &ModelGroup) {
+    let kind = match real.kind {
+        GroupKind::Offsets => Kind::Offsets,
+        GroupKind::Classic(_) => Kind::Classic,
+        GroupKind::Consumer(_) => Kind::Consumer,
+    };
+    assert_eq!((kind, real.epoch()), (group.kind.clone(), group.epoch));
+    assert_eq!(real.member_count(), group.members.len());
+    let offsets: BTreeMap<_, _> = real.offsets.iter().map(|(at, committed)| (*at, committed.offset)).collect();
+    assert_eq!(offsets, model.offsets(group));
+    let offsets_of = |offsets: &BTreeMap<TopicPartition, OffsetCommit>| {
+        offsets.iter().map(|(at, commit)| (*at, commit.offset)).collect::<BTreeMap<_, _>>()
+    };
+    let pending: BTreeMap<_, _> = real.pending.iter().map(|(id, offsets)| (*id, offsets_of(offsets))).collect();
+    assert_eq!(pending, model.pending(group));
+}
+
+fn compare_transactions(real: &Partition, model: &ModelPartition) {
+    assert_eq!(real.last_stable_offset(), model.last_stable_offset());
+    let (start, end) = (real.log_start, real.next_offset);
+    for offsets in [0..i64::MAX, start..(start + end) / 2, (start + end) / 2..end, end - 1..end] {
+        let aborted = real.aborted_in(offsets.clone());
+        let aborted: Vec<_> = aborted.iter().map(|one| (one.producer_id, one.first_offset, one.last_offset)).collect();
+        assert_eq!(aborted, model.aborted_in(&offsets), "{offsets:?}");
+    }
+}
+
+fn transactional_id(number: u8) -> String {
+    format!("txn-{number}")
+}
+
+fn group_id(number: u8) -> String {
+    format!("group-{number}")
 }
 
 /// The records of a history.
@@ -504,9 +381,11 @@ fn check_offsets(partition: &Partition) {
     assert_eq!(expected, partition.next_offset);
 }
 
-/// A broker, a topic, and then anything.
+/// A broker, a topic, two transactional producers, and then anything.
 pub(super) fn history() -> impl Strategy<Value = Vec<Step>> {
-    let start = vec![Step::Join { broker: 0, exclusive: false }, Step::Create { name: 0, partitions: 3 }];
+    let init = |id| Step::Init { id, expected: None };
+    let join = Step::Join { broker: 0, exclusive: false };
+    let start = vec![join, Step::Create { name: 0, partitions: 3 }, init(0), init(1)];
     vec(any_step(), 1..80).prop_map(move |steps| [start.clone(), steps].concat())
 }
 

@@ -8,8 +8,13 @@ use proptest::test_runner::TestRunner;
 /// What a checker outside could see.
 fn view(state: &State) -> impl PartialEq {
     let partitions = state.topics().flat_map(|topic| topic.partitions.clone());
-    let readable = partitions.map(|partition| (partition.next_offset, partition.extents));
-    (readable.collect::<Vec<_>>(), state.bodies().map(|(body, _)| body).collect::<Vec<_>>())
+    let readable = partitions.map(|partition| {
+        let (stable, aborted) = (partition.last_stable_offset(), partition.aborted_in(0..i64::MAX));
+        (partition.next_offset, partition.extents, stable, aborted)
+    });
+    let offsets = state.groups().map(|(id, group)| (id.to_owned(), group.offsets.clone()));
+    let bodies = state.bodies().map(|(body, _)| body);
+    (readable.collect::<Vec<_>>(), bodies.collect::<Vec<_>>(), offsets.collect::<Vec<_>>())
 }
 
 /// Whether the log has other outcomes, or leaves other contents, under the broken rule.
@@ -29,9 +34,16 @@ fn every_mutation_shows_and_stays_within_the_formats() {
         Mutation::ForgetRepeatedNumber,
         Mutation::MisplaceExtent,
         Mutation::ForgetLiveBody,
+        Mutation::AcceptEndedTransaction,
+        Mutation::AcceptStaleGeneration,
+        Mutation::TearEndTransaction,
+        Mutation::EndLaterTransaction,
+        Mutation::IgnoreCoordinator,
+        Mutation::LosePendingOffsets,
+        Mutation::ForgetOpenTransaction,
     ];
     let mut runner = TestRunner::deterministic();
-    let logs: Vec<_> = (0..60)
+    let logs: Vec<_> = (0..250)
         .map(|_| records(&history().new_tree(&mut runner).expect("histories are not filtered").current()))
         .collect();
     for mutation in mutations {
