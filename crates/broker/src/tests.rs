@@ -8,4 +8,5 @@ mod hostile;
 mod metadata;
 mod producing;
 mod topics;
+mod transactions;
 mod world;
