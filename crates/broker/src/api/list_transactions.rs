@@ -61,12 +61,15 @@ impl Filter {
     }
 }
 
-/// Whether the transaction has been open for longer than so many milliseconds.
+/// Whether the transaction began longer ago than so many milliseconds. As in Kafka that goes for ids without an open one,
+/// too: those that never had one are always older.
 fn is_older_than(transaction: &Transaction, duration_ms: i64, now_ms: i64) -> bool {
-    match transaction.phase {
-        TransactionPhase::Ongoing { started_ms } => now_ms.saturating_sub(started_ms) > duration_ms,
-        TransactionPhase::Empty | TransactionPhase::Committed | TransactionPhase::Aborted => false,
-    }
+    let began_ms = match transaction.phase {
+        TransactionPhase::Empty => return true,
+        TransactionPhase::Ongoing { started_ms } => started_ms,
+        TransactionPhase::Committed | TransactionPhase::Aborted => transaction.changed_ms,
+    };
+    now_ms.saturating_sub(began_ms) > duration_ms
 }
 
 fn row(transaction: &Transaction) -> TransactionState {
