@@ -7,12 +7,15 @@ mod produce;
 mod protocol;
 mod report;
 mod scenario;
+mod sequenced;
 mod systems;
+mod transactions;
 mod usage;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum as _};
 use measure::Figures;
+use produce::Guarantee;
 use report::Report;
 use scenario::{Pace, Scenario};
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -103,6 +106,12 @@ struct ProduceOptions {
     /// Bytes of a record's value.
     #[arg(long, default_value_t = 1024)]
     record_bytes: usize,
+    /// Producers with an id and sequences.
+    #[arg(long)]
+    idempotent: bool,
+    /// Producers in transactions of so many seconds.
+    #[arg(long)]
+    transactions: Option<f64>,
     /// Requests a second over all connections (open loop); without it, as fast as they are answered.
     #[arg(long)]
     rate: Option<f64>,
@@ -124,6 +133,16 @@ struct FetchOptions {
     /// Reads everything once instead of again and again.
     #[arg(long)]
     once: bool,
+}
+
+impl ProduceOptions {
+    fn guarantee(&self) -> Guarantee {
+        match self.transactions {
+            Some(seconds) => Guarantee::Transactional { every: Duration::from_secs_f64(seconds) },
+            None if self.idempotent => Guarantee::Idempotent,
+            None => Guarantee::Plain,
+        }
+    }
 }
 
 fn main() -> Result<()> {
@@ -176,6 +195,7 @@ async fn produce_once(options: &ProduceOptions) -> Result<Figures> {
         in_flight: options.in_flight,
         batch_records: options.batch_records,
         record_bytes: options.record_bytes,
+        guarantee: options.guarantee(),
         rate: options.rate,
         warm_up: Duration::from_secs_f64(target.warm_up),
         duration: Duration::from_secs_f64(target.seconds),

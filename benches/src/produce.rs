@@ -4,10 +4,12 @@
 //! latency counts from then, so a server that stalls is charged for everything that had to wait.
 
 use crate::measure::{Counts, Figures, measure};
-use crate::protocol::{prebuilt_batch, produce_error, produce_frame};
+use crate::protocol::{Control, noise, prebuilt_batch, produce_error, produce_frame};
+use crate::sequenced::SequencedFrames;
+use crate::transactions::Transactional;
 use crate::usage;
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -17,6 +19,21 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc};
+
+/// What producers promise and ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Nothing: the same batches again and again.
+    #[default]
+    Plain,
+    /// A producer id and sequences; one producer per connection.
+    Idempotent,
+    /// The same in transactions of this length, one after the other.
+    Transactional {
+        /// After so much time the transaction is committed.
+        every: Duration,
+    },
+}
 
 /// The load.
 #[derive(Clone, Debug)]
@@ -33,6 +50,8 @@ pub struct ProduceLoad {
     pub batch_records: usize,
     /// Bytes of a record's value.
     pub record_bytes: usize,
+    /// What producers promise.
+    pub guarantee: Guarantee,
     /// Requests a second over all connections; none means as fast as they are answered.
     pub rate: Option<f64>,
     /// Time before the measurement.
@@ -47,7 +66,7 @@ type Due = Instant;
 /// Runs `load` against the server at `address`, whose processes are `processes`.
 pub async fn run(address: SocketAddr, processes: &[u32], load: &ProduceLoad) -> Result<Figures> {
     let batch = prebuilt_batch(load.batch_records, load.record_bytes)?;
-    let frames: Rc<[Bytes]> =
+    let plain: Rc<[Bytes]> =
         (0..load.partitions).map(|partition| produce_frame(&load.topic, partition, &batch)).collect();
     let counts = Rc::new(RefCell::new(Counts::default()));
     let mut connections = tokio::task::JoinSet::new();
@@ -59,7 +78,6 @@ pub async fn run(address: SocketAddr, processes: &[u32], load: &ProduceLoad) -> 
         dues.push(give);
         let connection = Connection {
             number,
-            frames: Rc::clone(&frames),
             permits: Rc::new(Semaphore::new(load.in_flight)),
             waiting: Rc::default(),
             counts: Rc::clone(&counts),
@@ -67,7 +85,8 @@ pub async fn run(address: SocketAddr, processes: &[u32], load: &ProduceLoad) -> 
             answer_records: load.batch_records as u64,
         };
         let dues = load.rate.map(|_| take);
-        connections.spawn_local(connection.run(stream, dues));
+        let requests = Requests::of(address, load, number, &plain).await?;
+        connections.spawn_local(connection.run(stream, requests, dues));
     }
     if let Some(rate) = load.rate {
         start_pacer(rate, dues, load.warm_up + load.duration + Duration::from_secs(1));
@@ -97,10 +116,50 @@ fn start_pacer(rate: f64, dues: Vec<mpsc::UnboundedSender<Due>>, total: Duration
     });
 }
 
+/// What a connection sends.
+enum Requests {
+    Plain(Rc<[Bytes]>),
+    Idempotent(Vec<SequencedFrames>),
+    Transactional { frames: Vec<SequencedFrames>, producer: Transactional, load: ProduceLoad, every: Duration },
+}
+
+impl Requests {
+    async fn of(address: SocketAddr, load: &ProduceLoad, number: usize, plain: &Rc<[Bytes]>) -> Result<Requests> {
+        let value = noise(load.record_bytes);
+        let frames = |id: Option<&str>, producer: (i64, i16)| {
+            let of = |at| SequencedFrames::new(&load.topic, at, id, producer, load.batch_records, &value);
+            (0..load.partitions).map(of).collect::<Vec<_>>()
+        };
+        Ok(match load.guarantee {
+            Guarantee::Plain => Requests::Plain(Rc::clone(plain)),
+            Guarantee::Idempotent => {
+                let id = Control::connect(address).await?.producer_id().await?;
+                Requests::Idempotent(frames(None, (id, 0)))
+            }
+            Guarantee::Transactional { every } => {
+                let mut producer = Transactional::start(address, &format!("bench-{number}")).await?;
+                let frames = frames(Some(producer.id()), (producer.producer_id, producer.epoch));
+                producer.begin(&load.topic, load.partitions).await?;
+                Requests::Transactional { frames, producer, load: load.clone(), every }
+            }
+        })
+    }
+
+    /// The request of this turn, in two pieces.
+    fn next(&mut self, turn: usize) -> (Bytes, Bytes) {
+        match self {
+            Requests::Plain(frames) => (frames[turn % frames.len()].clone(), Bytes::new()),
+            Requests::Idempotent(frames) | Requests::Transactional { frames, .. } => {
+                let count = frames.len();
+                frames[turn % count].next()
+            }
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Connection {
     number: usize,
-    frames: Rc<[Bytes]>,
     permits: Rc<Semaphore>,
     waiting: Rc<RefCell<VecDeque<Due>>>,
     counts: Rc<RefCell<Counts>>,
@@ -109,14 +168,26 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream, dues: Option<mpsc::UnboundedReceiver<Due>>) -> Result<()> {
+    async fn run(
+        self,
+        stream: TcpStream,
+        requests: Requests,
+        dues: Option<mpsc::UnboundedReceiver<Due>>,
+    ) -> Result<()> {
         let (read, write) = stream.into_split();
-        tokio::try_join!(self.send(write, dues), self.receive(read))?;
+        tokio::try_join!(self.send(write, requests, dues), self.receive(read))?;
         Ok(())
     }
 
-    async fn send(&self, mut write: OwnedWriteHalf, mut dues: Option<mpsc::UnboundedReceiver<Due>>) -> Result<()> {
+    async fn send(
+        &self,
+        mut write: OwnedWriteHalf,
+        mut requests: Requests,
+        mut dues: Option<mpsc::UnboundedReceiver<Due>>,
+    ) -> Result<()> {
+        let mut begun = Instant::now();
         for turn in self.number.. {
+            self.commit_if_due(&mut requests, &mut begun).await?;
             let due = match &mut dues {
                 Some(dues) => dues.recv().await,
                 None => None,
@@ -124,8 +195,22 @@ impl Connection {
             self.permits.acquire().await?.forget();
             // Without a rate a request is due when it may be sent; when the pacer is done, the measurement is, too.
             self.waiting.borrow_mut().push_back(due.unwrap_or_else(Instant::now));
-            write.write_all(&self.frames[turn % self.frames.len()]).await?;
+            let (head, rest) = requests.next(turn);
+            write.write_all_buf(&mut head.chain(rest)).await?;
         }
+        Ok(())
+    }
+
+    /// Ends a transaction that has lasted long enough, when its requests are answered, and begins the next.
+    async fn commit_if_due(&self, requests: &mut Requests, begun: &mut Instant) -> Result<()> {
+        let Requests::Transactional { producer, load, every, .. } = requests else { return Ok(()) };
+        if begun.elapsed() < *every {
+            return Ok(());
+        }
+        let _all_answered = self.permits.acquire_many(load.in_flight as u32).await?;
+        producer.commit().await?;
+        producer.begin(&load.topic, load.partitions).await?;
+        *begun = Instant::now();
         Ok(())
     }
 

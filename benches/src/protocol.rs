@@ -19,21 +19,25 @@ const BATCH_HEADER_BYTES: usize = 61;
 
 /// A record batch of `records` records with `record_bytes` of incompressible value each, encoded once.
 pub fn prebuilt_batch(records: usize, record_bytes: usize) -> Result<Bytes> {
-    let mut noise: u64 = 0x9E37_79B9_7F4A_7C15;
-    let mut value = || {
-        let mut bytes = BytesMut::with_capacity(record_bytes + 8);
-        while bytes.len() < record_bytes {
-            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            bytes.put_u64(noise ^ (noise >> 29));
-        }
-        bytes.truncate(record_bytes);
-        bytes.freeze()
-    };
-    let records: Vec<Record> = (0..records as i64).map(|offset| record(offset, value())).collect();
+    let values = noise(records * record_bytes);
+    let value = |at: usize| values.slice(at * record_bytes..(at + 1) * record_bytes);
+    let records: Vec<Record> = (0..records).map(|at| record(at as i64, value(at))).collect();
     let mut batch = BytesMut::new();
     let options = RecordEncodeOptions { version: 2, compression: Compression::None };
     RecordBatchEncoder::encode(&mut batch, records.iter(), &options)?;
     Ok(batch.freeze())
+}
+
+/// Bytes that do not compress, always the same.
+pub fn noise(count: usize) -> Bytes {
+    let mut noise: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut bytes = BytesMut::with_capacity(count + 8);
+    while bytes.len() < count {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        bytes.put_u64(noise ^ (noise >> 29));
+    }
+    bytes.truncate(count);
+    bytes.freeze()
 }
 
 fn record(offset: i64, value: Bytes) -> Record {
@@ -62,8 +66,16 @@ fn now_ms() -> i64 {
 
 /// A whole Produce request (acks=all) that carries `batch` to one partition.
 pub fn produce_frame(topic: &str, partition: i32, batch: &[u8]) -> Bytes {
+    produce_frame_of(topic, partition, None, batch)
+}
+
+/// As [`produce_frame`], of a producer with or without a transactional id. The batch stands at its end.
+pub fn produce_frame_of(topic: &str, partition: i32, transactional_id: Option<&str>, batch: &[u8]) -> Bytes {
     let mut frame = frame_head(0, PRODUCE_VERSION);
-    frame.put_i16(-1); // no transactional id
+    match transactional_id {
+        Some(id) => put_string(&mut frame, id),
+        None => frame.put_i16(-1),
+    }
     frame.put_i16(-1); // acks=all
     frame.put_i32(30_000);
     frame.put_i32(1);
@@ -276,7 +288,17 @@ impl Control {
         Ok(rows.into_iter().map(|row| row.offset).collect())
     }
 
-    async fn ask<Q: Encodable + HeaderVersion, A: Decodable + HeaderVersion>(
+    /// The id of a new idempotent producer.
+    pub async fn producer_id(&mut self) -> Result<i64> {
+        use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
+        let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000);
+        let answer: InitProducerIdResponse = self.ask(ApiKey::InitProducerId, 1, &request).await?;
+        ensure!(answer.error_code == 0, "InitProducerId: error {}", answer.error_code);
+        Ok(answer.producer_id.0)
+    }
+
+    /// Sends a request and waits for its answer.
+    pub async fn ask<Q: Encodable + HeaderVersion, A: Decodable + HeaderVersion>(
         &mut self,
         key: ApiKey,
         version: i16,

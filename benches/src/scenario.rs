@@ -4,6 +4,7 @@
 mod bucket;
 mod local;
 mod size;
+mod transactions;
 
 use crate::measure::Figures;
 use crate::report::Report;
@@ -32,6 +33,8 @@ pub enum Scenario {
     Start,
     /// 100,000 partitions.
     Partitions,
+    /// Plain, idempotent and transactional producing; commits over 50 partitions.
+    Transactions,
 }
 
 /// How long to measure.
@@ -56,6 +59,7 @@ pub async fn run(scenarios: &[Scenario], place: &Place, pace: Pace, report: &mut
             Scenario::Minio => bucket::minio(place, pace, report).await?,
             Scenario::Start => size::start(place, report).await?,
             Scenario::Partitions => size::partitions(place, report).await?,
+            Scenario::Transactions => transactions::run(place, pace, report).await?,
         }
     }
     Ok(())
@@ -73,6 +77,7 @@ fn load(connections: usize, in_flight: usize, batch_records: usize, pace: Pace) 
         in_flight,
         batch_records,
         record_bytes: RECORD_BYTES,
+        guarantee: produce::Guarantee::Plain,
         rate: None,
         warm_up: pace.warm_up,
         duration: pace.duration,

@@ -5,6 +5,7 @@ mod clients;
 mod crash_points;
 mod documents;
 mod hostile_decode;
+mod oracle;
 mod outages;
 mod promises;
 mod simulation;

@@ -8,7 +8,7 @@ use crate::site::{Broker, Engine, Site, batch, batch_of, on, produce, read_all, 
 use crate::walls;
 use bytes::Bytes;
 use frazil_base::{TopicId, TopicPartition};
-use frazil_log::{FetchPartition, FetchPlan, Log, LogOptions, NewBatch};
+use frazil_log::{FetchPartition, FetchPlan, Isolation, Log, LogOptions, NewBatch};
 use frazil_meta::engine::testing::Point as LogPoint;
 use frazil_meta::record::Command;
 use frazil_store::Operation;
@@ -234,7 +234,13 @@ fn fetch_never_needs_parquet() {
             broker.kill().await;
             let broker = site.start().await;
             let partitions = vec![FetchPartition { partition: orders, offset: 0, max_bytes: 1 << 20 }];
-            let plan = FetchPlan { max_wait: Duration::ZERO, min_bytes: 1, max_bytes: 1 << 20, partitions };
+            let plan = FetchPlan {
+                max_wait: Duration::ZERO,
+                min_bytes: 1,
+                max_bytes: 1 << 20,
+                isolation: Isolation::ReadUncommitted,
+                partitions,
+            };
             let fetched = broker.fetch(plan).await.remove(0);
             fetched.result.expect("readable");
             let read: Vec<u8> = fetched.slices.concat();

@@ -8,7 +8,9 @@ use frazil_base::clock::TokioClock;
 use frazil_base::entropy::SeededEntropy;
 use frazil_base::{BrokerId, Env, Seq, TopicId, TopicPartition};
 use frazil_log::layout::{SNAPSHOT_PREFIX, snapshot_of_key};
-use frazil_log::{BrokerIdentity, FetchPartition, FetchPlan, Log, LogOptions, NewBatch, Placed, ProduceError};
+use frazil_log::{
+    BrokerIdentity, FetchPartition, FetchPlan, Isolation, Log, LogOptions, NewBatch, Placed, ProduceError,
+};
 use frazil_meta::engine::testing::{Faults as LogFaults, FaultyLog};
 use frazil_meta::engine::{FileLog, FileOptions, MemoryLog, ObjectLog, ObjectOptions};
 use frazil_meta::record::{BatchProducer, Command, CreateTopic};
@@ -226,7 +228,13 @@ pub async fn read_all(log: &Log, partition: TopicPartition) -> Vec<String> {
     loop {
         let next = values.len() as i64;
         let partitions = vec![FetchPartition { partition, offset: next, max_bytes: FETCH_BYTES }];
-        let plan = FetchPlan { max_wait: Duration::ZERO, min_bytes: 1, max_bytes: FETCH_BYTES, partitions };
+        let plan = FetchPlan {
+            max_wait: Duration::ZERO,
+            min_bytes: 1,
+            max_bytes: FETCH_BYTES,
+            isolation: Isolation::ReadUncommitted,
+            partitions,
+        };
         let fetched = log.fetch(plan).await.remove(0);
         fetched.result.clone().expect("readable");
         let records = records_of(&fetched.slices);

@@ -139,6 +139,15 @@ impl Running {
         }
     }
 
+    /// The next line it prints; nothing when it has printed its last.
+    pub fn next_line(&mut self, deadline: Duration) -> Result<Option<String>> {
+        match self.lines.recv_timeout(deadline) {
+            Ok(line) => Ok(Some(line)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => bail!("{} printed nothing in {deadline:?}", self.shown),
+        }
+    }
+
     /// Waits for its end; an error tells how it failed.
     pub fn finish(mut self, deadline: Duration) -> Result<()> {
         self.end(deadline)

@@ -1,5 +1,7 @@
 //! The APIs, one file each: from a request's bytes to its answer's.
 
+pub(crate) mod add_offsets_to_txn;
+pub(crate) mod add_partitions_to_txn;
 pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
 pub(crate) mod create_partitions;
@@ -9,6 +11,9 @@ pub(crate) mod delete_topics;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
 pub(crate) mod describe_groups;
+pub(crate) mod describe_producers;
+pub(crate) mod describe_transactions;
+pub(crate) mod end_txn;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
 pub(crate) mod heartbeat;
@@ -17,6 +22,7 @@ pub(crate) mod join_group;
 pub(crate) mod leave_group;
 pub(crate) mod list_groups;
 pub(crate) mod list_offsets;
+pub(crate) mod list_transactions;
 pub(crate) mod metadata;
 pub(crate) mod offset_commit;
 pub(crate) mod offset_delete;
@@ -24,6 +30,8 @@ pub(crate) mod offset_fetch;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 pub(crate) mod sync_group;
+pub(crate) mod txn_offset_commit;
+pub(crate) mod write_txn_markers;
 
 use crate::budget::Held;
 use crate::node::Node;
@@ -144,12 +152,20 @@ pub(crate) async fn handle(node: &Arc<Node>, request: Request, stopping: Stoppin
     #[cfg(test)]
     assert_ne!(request.header.client_id.as_deref(), Some(PANICKING_CLIENT), "a test asked for it");
     match request.header.api_key {
-        key::API_VERSIONS => api_versions::handle(&request),
+        key::API_VERSIONS => api_versions::handle(node, &request),
         key::METADATA => metadata::handle(node, &request).await,
         key::FETCH => fetch::handle(node, &request, stopping).await,
         key::LIST_OFFSETS => list_offsets::handle(node, &request).await,
         key::OFFSET_FOR_LEADER_EPOCH => offset_for_leader_epoch::handle(node, &request),
         key::INIT_PRODUCER_ID => init_producer_id::handle(node, &request).await,
+        key::ADD_PARTITIONS_TO_TXN => add_partitions_to_txn::handle(node, &request).await,
+        key::ADD_OFFSETS_TO_TXN => add_offsets_to_txn::handle(node, &request).await,
+        key::END_TXN => end_txn::handle(node, &request).await,
+        key::WRITE_TXN_MARKERS => write_txn_markers::handle(node, &request).await,
+        key::TXN_OFFSET_COMMIT => txn_offset_commit::handle(node, &request).await,
+        key::DESCRIBE_PRODUCERS => describe_producers::handle(node, &request),
+        key::DESCRIBE_TRANSACTIONS => describe_transactions::handle(node, &request),
+        key::LIST_TRANSACTIONS => list_transactions::handle(node, &request),
         key::FIND_COORDINATOR => find_coordinator::handle(node, &request),
         key::OFFSET_COMMIT => offset_commit::handle(node, &request).await,
         key::OFFSET_FETCH => offset_fetch::handle(node, &request),

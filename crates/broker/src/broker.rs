@@ -5,6 +5,7 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::settings::BrokerSettings;
 use crate::stopping::{StopSignal, Stopping};
+use crate::transaction;
 use frazil_log::Log;
 use frazil_meta::state::Broker as Registration;
 use prometheus_client::registry::Registry;
@@ -26,6 +27,7 @@ pub struct Broker {
     stopping: StopSignal,
     acceptor: JoinHandle<()>,
     groups: JoinHandle<()>,
+    timeouts: JoinHandle<()>,
 }
 
 impl Broker {
@@ -37,8 +39,9 @@ impl Broker {
         let node = Arc::new(Node::new(log, own, local_addr, settings, metrics));
         let stopping = StopSignal::default();
         let groups = tokio::spawn(node.groups.clone().run(stopping.subscribe()));
+        let timeouts = tokio::spawn(transaction::timeouts::run(node.clone(), stopping.subscribe()));
         let acceptor = tokio::spawn(accept(node, listener, stopping.subscribe()));
-        Broker { local_addr, stopping, acceptor, groups }
+        Broker { local_addr, stopping, acceptor, groups, timeouts }
     }
 
     /// Where it listens.
@@ -57,6 +60,9 @@ impl Broker {
         }
         if let Err(error) = self.groups.await {
             tracing::error!(%error, "the coordinator of groups had ended");
+        }
+        if let Err(error) = self.timeouts.await {
+            tracing::error!(%error, "the task that aborts transactions had ended");
         }
     }
 }

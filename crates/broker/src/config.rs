@@ -190,6 +190,13 @@ impl<'a> Layers<'a> {
         }
     }
 
+    /// The number in force of a broker setting.
+    pub fn number(&self, name: &str) -> i64 {
+        let setting = table::broker(name).expect("settings that the code asks for stand in the table");
+        let value = self.effective(setting, Scope::Broker).0.unwrap_or_default();
+        value.trim().parse().unwrap_or_default()
+    }
+
     /// Whether nothing was set while brokers run, so that the operator's values and the defaults are in force.
     fn nothing_is_dynamic(&self) -> bool {
         [self.topic, self.broker, self.cluster].iter().all(|values| values.is_none_or(Values::is_empty))

@@ -42,6 +42,14 @@ pub(crate) fn of_propose(error: &ProposeError) -> ResponseError {
     }
 }
 
+/// Of a coordinator's record that was not written: clients look for the coordinator and try again.
+pub(crate) fn of_coordination(error: &ProposeError) -> ResponseError {
+    match error {
+        ProposeError::Fenced { .. } => ResponseError::NotCoordinator,
+        ProposeError::NotDone { .. } | ProposeError::Unknown { .. } => ResponseError::CoordinatorNotAvailable,
+    }
+}
+
 /// Of a change to the metadata that the state refused.
 pub(crate) fn of_refusal(refusal: Refusal) -> ResponseError {
     match refusal {

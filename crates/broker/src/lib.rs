@@ -14,6 +14,7 @@ mod budget;
 mod config;
 mod connection;
 mod error_code;
+mod features;
 mod group;
 mod metrics;
 mod node;
@@ -22,6 +23,7 @@ mod stopping;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod topic_name;
+mod transaction;
 mod zone;
 
 #[cfg(test)]

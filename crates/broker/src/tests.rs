@@ -9,4 +9,5 @@ mod hostile;
 mod metadata;
 mod producing;
 mod topics;
+mod transactions;
 mod world;

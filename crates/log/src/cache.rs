@@ -8,8 +8,8 @@ use crate::arrivals::Arrival;
 use crate::metrics::Metrics;
 use bytes::Bytes;
 use frazil_base::AlignedBuffer;
-use frazil_meta::state::{BodyId, Extent};
-use frazil_wire::batch::{self, BatchError};
+use frazil_meta::state::{BodyId, ControlMarker, Extent};
+use frazil_wire::batch::{self, BatchError, Marker};
 use moka::policy::EvictionPolicy;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
@@ -75,6 +75,15 @@ impl Block {
     fn written(buffer: AlignedBuffer, marks: Marks) -> Block {
         let memory = (buffer.memory() + marks.memory()) as u32;
         Block { bytes: Bytes::from_owner(buffer), start: 0, marks, origin: Origin::Written, memory }
+    }
+
+    /// A marker's batch, which is never stored: the same bytes whenever it is asked for.
+    pub(crate) fn marker(extent: &Extent, marker: &ControlMarker, leader_epoch: i32) -> Block {
+        let ControlMarker { producer_id, epoch: producer_epoch, commit } = *marker;
+        let marker = Marker { producer_id, producer_epoch, commit };
+        let bytes = marker.build(extent.base_offset, leader_epoch, extent.max_timestamp);
+        let memory = bytes.len() as u32;
+        Block { bytes, start: extent.position, marks: Marks::default(), origin: Origin::Written, memory }
     }
 
     /// An extent's bytes as they stand in the body: checks that they are its batches and writes the offsets in.
@@ -157,6 +166,33 @@ impl View {
             base += i64::from(span.offsets);
         }
         position
+    }
+
+    /// Where in the extent the bytes end that lie before `offset`, which begins a batch if it lies inside.
+    pub(crate) fn visible_before(&self, offset: i64) -> usize {
+        if offset >= self.extent.end_offset() { self.extent.bytes as usize } else { self.seek(offset) }
+    }
+
+    /// The offset of the batch that starts at `position`; at the end, the offset after the extent.
+    pub(crate) fn offset_at(&self, position: usize) -> i64 {
+        let bytes = self.as_slice();
+        if position >= bytes.len() {
+            return self.extent.end_offset();
+        }
+        let marks = self.block.marks.of(&self.extent);
+        let in_body = self.extent.position as usize + position;
+        let before = marks.partition_point(|mark| mark.position as usize <= in_body).checked_sub(1);
+        let (mut at, mut offset) = match before {
+            Some(index) => ((marks[index].position - self.extent.position) as usize, marks[index].offset),
+            None => (0, self.extent.base_offset),
+        };
+        while at < position
+            && let Ok(span) = batch::span_at(bytes, at)
+        {
+            at += span.bytes;
+            offset += i64::from(span.offsets);
+        }
+        offset
     }
 
     /// The end of the last batch from `start` on that ends within `limit` bytes; with `one_at_least` the first batch

@@ -3,6 +3,9 @@
 //! Sizes follow KIP-74: partitions in the order of the request, whole batches, and the first partition that has
 //! anything gives at least one batch however small the limits are. A fetch from inside a batch gets the whole batch.
 //! With too little to answer the fetch waits until something is committed to one of its partitions, by whichever broker.
+//!
+//! A reader of committed data sees nothing from the first open transaction on (the last stable offset), and is told which
+//! transactions to leave out below it. Both come from the same look at the state as the extents.
 
 use crate::metrics::Metrics;
 use crate::polls::Poll;
@@ -11,7 +14,7 @@ use crate::replica::Replica;
 use bytes::Bytes;
 use frazil_base::TopicPartition;
 use frazil_meta::ReadError;
-use frazil_meta::state::{Extent, Partition, State};
+use frazil_meta::state::{AbortedTransaction as Aborted, Extent, Partition, State};
 use frazil_store::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +36,30 @@ pub struct FetchPlan {
     pub min_bytes: usize,
     /// No more than this in all, but for the first batch.
     pub max_bytes: usize,
+    /// Whether records of open and aborted transactions may be seen.
+    pub isolation: Isolation,
     /// From where, in the order of preference.
     pub partitions: Vec<FetchPartition>,
+}
+
+/// What a reader may see of transactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Everything.
+    #[default]
+    ReadUncommitted,
+    /// What lies before the first open transaction, with a list of what was aborted in it.
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// The offset that a reader gets up to, the first one it does not see.
+    pub fn end_of(self, partition: &Partition) -> i64 {
+        match self {
+            Isolation::ReadUncommitted => partition.next_offset,
+            Isolation::ReadCommitted => partition.last_stable_offset(),
+        }
+    }
 }
 
 /// A partition of a fetch.
@@ -57,10 +82,23 @@ pub struct FetchedPartition {
     pub result: Result<(), FetchError>,
     /// The offset that the next record gets; -1 for an unknown partition.
     pub high_watermark: i64,
+    /// The offset of the first record of an open transaction, or `high_watermark`; -1 for an unknown partition.
+    pub last_stable_offset: i64,
     /// The first readable offset; -1 for an unknown partition.
     pub log_start: i64,
+    /// For readers of committed data: the aborted transactions with records or markers in `slices`, by first offset.
+    pub aborted: Vec<AbortedTransaction>,
     /// Whole batches in order of offset, ready for the client: offsets and leader epoch are in their headers.
     pub slices: Vec<Bytes>,
+}
+
+/// A transaction whose records a reader of committed data has to leave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    /// Its producer.
+    pub producer_id: i64,
+    /// Its first offset in the partition.
+    pub first_offset: i64,
 }
 
 /// Why a partition could not be read.
@@ -122,6 +160,8 @@ struct Planned {
     wanted: FetchPartition,
     answer: FetchedPartition,
     extents: Vec<Extent>,
+    /// The first offset that the reader must not see.
+    end: i64,
 }
 
 impl Fetcher {
@@ -158,48 +198,57 @@ impl Fetcher {
         let mut budget = Budget { rest: request.max_bytes, is_first: true };
         let mut answers = Vec::with_capacity(plan.partitions.len());
         let mut behind = Vec::new();
-        for Planned { wanted, mut answer, extents } in plan.partitions {
+        for Planned { wanted, mut answer, extents, end } in plan.partitions {
             let found: Vec<_> = found.by_ref().take(extents.len()).collect();
             let is_loaded = |found: &Result<Found, _>| matches!(found, Ok(found) if found.source != Source::Tail);
             if found.iter().any(is_loaded) {
                 behind.extend(extents.last().map(|last| (wanted.partition, last.end_offset())));
             }
-            self.fill(&wanted, &mut answer, found, &mut budget);
+            let returned_end = self.fill(&wanted, end, &mut answer, found, &mut budget);
+            answer.aborted.retain(|aborted| aborted.first_offset < returned_end);
             answers.push(answer);
         }
         self.read_ahead(&behind);
         answers
     }
 
-    /// Cuts a partition's extents to what its limits allow.
+    /// Cuts a partition's extents to what its limits allow. Returns the offset after the last batch taken.
     fn fill(
         &self,
         wanted: &FetchPartition,
+        end_offset: i64,
         answer: &mut FetchedPartition,
         found: Vec<Result<Found, FetchError>>,
         budget: &mut Budget,
-    ) {
+    ) -> i64 {
         let mut rest = wanted.max_bytes.min(budget.rest);
+        let mut returned_end = wanted.offset;
         for found in found {
             let Found { view, source } = match found {
                 Ok(found) => found,
-                Err(error) if answer.slices.is_empty() => return answer.result = Err(error),
+                Err(error) if answer.slices.is_empty() => {
+                    answer.result = Err(error);
+                    return returned_end;
+                }
                 // What came before it is worth sending; the next fetch meets the error again.
-                Err(_) => return,
+                Err(_) => return returned_end,
             };
             let start = view.seek(wanted.offset);
-            let end = view.end_within(start, rest, budget.is_first);
+            let visible = view.visible_before(end_offset);
+            let end = view.end_within(start, rest, budget.is_first).min(visible);
             if end > start {
                 let slice = view.bytes().slice(start..end);
                 self.count(source, slice.len());
                 budget.take(slice.len());
                 rest = rest.saturating_sub(slice.len());
                 answer.slices.push(slice);
+                returned_end = view.offset_at(end);
             }
-            if start + view_rest(&view, start) != end {
-                return;
+            if end < view.extent().bytes as usize {
+                return returned_end;
             }
         }
+        returned_end
     }
 
     fn count(&self, source: Source, bytes: usize) {
@@ -230,10 +279,6 @@ fn within<'a>(rest: &mut u64, extent: &'a Extent) -> Option<&'a Extent> {
     let passes = *rest > 0;
     *rest = rest.saturating_sub(u64::from(extent.bytes));
     passes.then_some(extent)
-}
-
-fn view_rest(view: &crate::cache::View, start: usize) -> usize {
-    view.extent().bytes as usize - start
 }
 
 /// A long poll that counts itself.
@@ -273,9 +318,9 @@ fn plan(state: &State, request: &FetchPlan) -> Plan {
     let mut plan = Plan { partitions: Vec::with_capacity(request.partitions.len()), bytes: 0, has_error: false };
     for wanted in &request.partitions {
         let rest = request.max_bytes.saturating_sub(plan.bytes);
-        let mut planned = Planned { wanted: *wanted, answer: unknown(wanted.partition), extents: Vec::new() };
+        let mut planned = Planned { wanted: *wanted, answer: unknown(wanted.partition), extents: Vec::new(), end: -1 };
         if let Some(partition) = state.partition(wanted.partition) {
-            planned.look_up(partition);
+            planned.look_up(partition, request.isolation);
         }
         match &planned.answer.result {
             Err(_) => plan.has_error = true,
@@ -283,6 +328,9 @@ fn plan(state: &State, request: &FetchPlan) -> Plan {
                 let partition = state.partition(wanted.partition).expect("looked up above");
                 let limit = wanted.max_bytes.min(rest);
                 plan.bytes += planned.choose(partition, limit, plan.bytes == 0);
+                if request.isolation == Isolation::ReadCommitted {
+                    planned.list_aborted(partition);
+                }
             }
         }
         plan.partitions.push(planned);
@@ -292,12 +340,22 @@ fn plan(state: &State, request: &FetchPlan) -> Plan {
 
 fn unknown(partition: TopicPartition) -> FetchedPartition {
     let result = Err(FetchError::UnknownPartition);
-    FetchedPartition { partition, result, high_watermark: -1, log_start: -1, slices: Vec::new() }
+    FetchedPartition {
+        partition,
+        result,
+        high_watermark: -1,
+        last_stable_offset: -1,
+        log_start: -1,
+        aborted: Vec::new(),
+        slices: Vec::new(),
+    }
 }
 
 impl Planned {
-    fn look_up(&mut self, partition: &Partition) {
+    fn look_up(&mut self, partition: &Partition, isolation: Isolation) {
+        self.end = isolation.end_of(partition);
         self.answer.high_watermark = partition.next_offset;
+        self.answer.last_stable_offset = partition.last_stable_offset();
         self.answer.log_start = partition.log_start;
         let is_readable = (partition.log_start..=partition.next_offset).contains(&self.wanted.offset);
         self.answer.result = if is_readable { Ok(()) } else { Err(FetchError::OffsetOutOfRange) };
@@ -309,8 +367,9 @@ impl Planned {
             return 0;
         }
         let mut bytes = 0;
-        for extent in partition.extents_from(self.wanted.offset).take(EXTENTS_MAX) {
-            bytes += bytes_from(extent, self.wanted.offset);
+        let visible = partition.extents_from(self.wanted.offset).take_while(|extent| extent.base_offset < self.end);
+        for extent in visible.take(EXTENTS_MAX) {
+            bytes += bytes_between(extent, self.wanted.offset, self.end);
             self.extents.push(*extent);
             if bytes >= limit {
                 break;
@@ -318,11 +377,25 @@ impl Planned {
         }
         if is_first { bytes.min(limit.max(1)) } else { bytes.min(limit) }
     }
+
+    /// The aborted transactions that the chosen extents may hold something of. A later fetch starts behind these.
+    fn list_aborted(&mut self, partition: &Partition) {
+        let Some(last) = self.extents.last() else { return };
+        let range = self.wanted.offset..last.end_offset().min(self.end);
+        let of = |aborted: Aborted| AbortedTransaction {
+            producer_id: aborted.producer_id,
+            first_offset: aborted.first_offset,
+        };
+        self.answer.aborted = partition.aborted_in(range).into_iter().map(of).collect();
+        self.answer.aborted.sort_unstable_by_key(|aborted| (aborted.first_offset, aborted.producer_id));
+    }
 }
 
-/// About how many bytes of an extent lie at or behind `offset`, taking its records as equally long; at least 1.
-fn bytes_from(extent: &Extent, offset: i64) -> usize {
-    let behind = u64::try_from(extent.end_offset() - offset.max(extent.base_offset)).unwrap_or(0);
-    let share = u64::from(extent.bytes) * behind / u64::from(extent.records).max(1);
+/// About how many bytes of an extent lie at or behind `offset` and before `end`, taking its records as equally long; at
+/// least 1, but 0 where there is none.
+fn bytes_between(extent: &Extent, offset: i64, end: i64) -> usize {
+    let (from, to) = (offset.max(extent.base_offset), end.min(extent.end_offset()));
+    let Some(between) = u64::try_from(to - from).ok().filter(|between| *between > 0) else { return 0 };
+    let share = u64::from(extent.bytes) * between / u64::from(extent.records).max(1);
     share.max(1) as usize
 }

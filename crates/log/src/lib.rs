@@ -35,7 +35,7 @@ mod snapshot;
 mod times;
 mod writer;
 
-pub use fetch::{FetchError, FetchPartition, FetchPlan, FetchedPartition};
+pub use fetch::{AbortedTransaction, FetchError, FetchPartition, FetchPlan, FetchedPartition, Isolation};
 pub use health::Health;
 pub use log::Log;
 pub use open::OpenError;

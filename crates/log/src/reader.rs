@@ -120,11 +120,16 @@ impl Reader {
 
     /// Starts loading what is neither in memory nor under way.
     pub(crate) fn prefetch(self: &Arc<Self>, extents: &[Extent]) {
-        let missing: Vec<Extent> = extents.iter().filter(|extent| !self.cache.contains(extent)).copied().collect();
+        let is_missing = |extent: &&Extent| !is_marker(extent) && !self.cache.contains(extent);
+        let missing: Vec<Extent> = extents.iter().filter(is_missing).copied().collect();
         self.load(&missing);
     }
 
     async fn in_memory(&self, extent: &Extent) -> Option<Found> {
+        if let BodyId::Marker(marker) = &extent.body {
+            let block = Arc::new(Block::marker(extent, marker, LEADER_EPOCH));
+            return Some(Found { view: View::new(block, *extent), source: Source::Tail });
+        }
         let view = match self.cache.find(extent).await {
             Some(view) => view,
             None if self.replica.arrivals().settled(extent.body).await => self.cache.find(extent).await?,
@@ -180,7 +185,7 @@ impl Reader {
             BodyId::Object(object) => {
                 self.store.get(&segment_key(object), Some(range.clone())).await.map_err(FetchError::of)
             }
-            BodyId::Marker(_) => return Err(FetchError::Storage { cause: "a marker is no body".into() }),
+            BodyId::Marker(_) => Err(FetchError::Storage { cause: "a marker has no bytes to load".into() }),
         };
         let bytes = read.inspect_err(|error| tracing::warn!(?body, ?range, %error, "cannot read a segment"))?;
         self.metrics.loads.inc();
@@ -204,6 +209,10 @@ impl Reader {
             FetchError::Storage { cause: format!("corrupt extent {extent:?}: {error}").into() }
         })
     }
+}
+
+fn is_marker(extent: &Extent) -> bool {
+    matches!(extent.body, BodyId::Marker(_))
 }
 
 /// Groups of neighbouring extents of one body, in order of position.

@@ -256,6 +256,10 @@ impl Replica {
             (Command::MoveLogStart { starts }, Outcome::Done) => {
                 self.polls.wake(starts.iter().map(|(partition, _): &(TopicPartition, i64)| *partition));
             }
+            // The end of a transaction makes what was written in it, and after it, visible to readers of committed data.
+            (_, Outcome::TransactionEnded { partitions, .. } | Outcome::Producer { aborted: partitions, .. }) => {
+                self.polls.wake(partitions.iter().copied());
+            }
             (Command::DeleteTopic { topic }, Outcome::Done) => self.polls.wake_topic(*topic),
             _ => {}
         }

@@ -8,4 +8,5 @@ mod limits;
 mod path;
 mod storage;
 mod time;
+mod transactions;
 mod world;

@@ -41,6 +41,16 @@ pub const DELETE_TOPICS: i16 = 20;
 pub const INIT_PRODUCER_ID: i16 = 22;
 /// Key of the OffsetForLeaderEpoch API.
 pub const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
+/// Key of the AddPartitionsToTxn API.
+pub const ADD_PARTITIONS_TO_TXN: i16 = 24;
+/// Key of the AddOffsetsToTxn API.
+pub const ADD_OFFSETS_TO_TXN: i16 = 25;
+/// Key of the EndTxn API.
+pub const END_TXN: i16 = 26;
+/// Key of the WriteTxnMarkers API.
+pub const WRITE_TXN_MARKERS: i16 = 27;
+/// Key of the TxnOffsetCommit API.
+pub const TXN_OFFSET_COMMIT: i16 = 28;
 /// Key of the DescribeConfigs API.
 pub const DESCRIBE_CONFIGS: i16 = 32;
 /// Key of the AlterConfigs API.
@@ -55,6 +65,12 @@ pub const INCREMENTAL_ALTER_CONFIGS: i16 = 44;
 pub const OFFSET_DELETE: i16 = 47;
 /// Key of the DescribeCluster API.
 pub const DESCRIBE_CLUSTER: i16 = 60;
+/// Key of the DescribeProducers API.
+pub const DESCRIBE_PRODUCERS: i16 = 61;
+/// Key of the DescribeTransactions API.
+pub const DESCRIBE_TRANSACTIONS: i16 = 65;
+/// Key of the ListTransactions API.
+pub const LIST_TRANSACTIONS: i16 = 66;
 
 /// Lowest version of Produce that is served.
 pub const PRODUCE_SERVED_MIN: i16 = 3;
@@ -90,6 +106,11 @@ pub const SUPPORTED: &[ApiSupport] = &[
     support(DELETE_TOPICS, 1, 6),
     support(INIT_PRODUCER_ID, 0, 5),
     support(OFFSET_FOR_LEADER_EPOCH, 2, 4),
+    support(ADD_PARTITIONS_TO_TXN, 0, 3),
+    support(ADD_OFFSETS_TO_TXN, 0, 4),
+    support(END_TXN, 0, 5),
+    support(WRITE_TXN_MARKERS, 1, 1),
+    support(TXN_OFFSET_COMMIT, 0, 5),
     support(DESCRIBE_CONFIGS, 1, 4),
     support(ALTER_CONFIGS, 0, 2),
     support(CREATE_PARTITIONS, 0, 3),
@@ -97,6 +118,9 @@ pub const SUPPORTED: &[ApiSupport] = &[
     support(INCREMENTAL_ALTER_CONFIGS, 0, 1),
     support(OFFSET_DELETE, 0, 0),
     support(DESCRIBE_CLUSTER, 0, 2),
+    support(DESCRIBE_PRODUCERS, 0, 0),
+    support(DESCRIBE_TRANSACTIONS, 0, 0),
+    support(LIST_TRANSACTIONS, 0, 2),
 ];
 
 const fn support(key: i16, min: i16, max: i16) -> ApiSupport {
@@ -149,6 +173,11 @@ pub fn name(key: i16) -> &'static str {
         DELETE_TOPICS => "DeleteTopics",
         INIT_PRODUCER_ID => "InitProducerId",
         OFFSET_FOR_LEADER_EPOCH => "OffsetForLeaderEpoch",
+        ADD_PARTITIONS_TO_TXN => "AddPartitionsToTxn",
+        ADD_OFFSETS_TO_TXN => "AddOffsetsToTxn",
+        END_TXN => "EndTxn",
+        WRITE_TXN_MARKERS => "WriteTxnMarkers",
+        TXN_OFFSET_COMMIT => "TxnOffsetCommit",
         DESCRIBE_CONFIGS => "DescribeConfigs",
         ALTER_CONFIGS => "AlterConfigs",
         CREATE_PARTITIONS => "CreatePartitions",
@@ -156,6 +185,9 @@ pub fn name(key: i16) -> &'static str {
         INCREMENTAL_ALTER_CONFIGS => "IncrementalAlterConfigs",
         OFFSET_DELETE => "OffsetDelete",
         DESCRIBE_CLUSTER => "DescribeCluster",
+        DESCRIBE_PRODUCERS => "DescribeProducers",
+        DESCRIBE_TRANSACTIONS => "DescribeTransactions",
+        LIST_TRANSACTIONS => "ListTransactions",
         _ => "Unknown",
     }
 }

@@ -14,8 +14,10 @@
 //! [`check_produced`] is what a batch from a producer must pass; [`spans`] is the cheap walk of the fetch path.
 
 mod builder;
+mod marker;
 
 pub use builder::{BatchBuilder, ProducerFields};
+pub use marker::{MARKER_BYTES, Marker};
 
 use crate::compression::Compression;
 

@@ -9,6 +9,7 @@ mod flights;
 mod java;
 mod kcat;
 mod python;
+mod transactions;
 
 use frazil_tests::{FrazilProcess, FrazilSettings, KafkaProcess, Tools};
 use std::path::Path;

@@ -5,7 +5,7 @@ use super::history::{Event, Value};
 use super::world::{Broker, World};
 use bytes::Bytes;
 use frazil_base::limits::DECOMPRESSED_BATCH_BYTES_MAX;
-use frazil_log::{FetchPartition, FetchPlan, NewBatch, Placed, ProduceError};
+use frazil_log::{FetchPartition, FetchPlan, Isolation, NewBatch, Placed, ProduceError};
 use frazil_meta::record::BatchProducer;
 use frazil_wire::batch::{BatchBuilder, Batches, ProducerFields};
 use frazil_wire::compression::Compression;
@@ -169,7 +169,13 @@ async fn fetch(
     max_wait: Duration,
 ) -> Option<Vec<(i64, Option<Value>)>> {
     let wanted = FetchPartition { partition: world.partition(partition), offset, max_bytes: 4096 };
-    let plan = FetchPlan { max_wait, min_bytes: 1, max_bytes: 4096, partitions: vec![wanted] };
+    let plan = FetchPlan {
+        max_wait,
+        min_bytes: 1,
+        max_bytes: 4096,
+        isolation: Isolation::ReadUncommitted,
+        partitions: vec![wanted],
+    };
     let fetched = until_dead(broker, broker.log.fetch(plan)).await?.remove(0);
     fetched.result.ok()?;
     Some(records(&fetched.slices.concat().into()))

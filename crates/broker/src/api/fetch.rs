@@ -11,7 +11,9 @@ use crate::node::Node;
 use crate::stopping::Stopping;
 use bytes::Bytes;
 use frazil_base::{TopicId, TopicPartition};
-use frazil_log::{FetchError, FetchPartition as PlanPartition, FetchPlan, FetchedPartition};
+use frazil_log::{
+    AbortedTransaction, FetchError, FetchPartition as PlanPartition, FetchPlan, FetchedPartition, Isolation,
+};
 use frazil_wire::fetch::{
     self as wire, FetchPartition, FetchRequest, FetchResponseParts, FetchTopic, PartitionPart, TopicPart,
 };
@@ -43,6 +45,7 @@ pub(crate) async fn handle(node: &Node, request: &Request, stopping: Stopping) -
         max_wait: if failed { Duration::ZERO } else { max_wait },
         min_bytes: usize::try_from(fetch.min_bytes).unwrap_or(0),
         max_bytes: usize::try_from(fetch.max_bytes).unwrap_or(0).min(node.settings.fetch_bytes_max),
+        isolation: isolation_of(fetch.isolation_level),
         partitions,
     };
     let (fetched, held) = read(node, plan, stopping).await;
@@ -113,6 +116,11 @@ fn plan(topic: TopicId, partition: &FetchPartition) -> PlanPartition {
     }
 }
 
+/// A client's isolation level. Kafka takes every number but 0 for read committed.
+pub(crate) fn isolation_of(level: i8) -> Isolation {
+    if level == 0 { Isolation::ReadUncommitted } else { Isolation::ReadCommitted }
+}
+
 /// Compares the leader epoch that a client believes in with the one there is (KIP-320); -1 means it has none.
 pub(crate) fn check_epoch(current_leader_epoch: i32) -> Result<(), ResponseError> {
     match current_leader_epoch {
@@ -125,13 +133,13 @@ pub(crate) fn check_epoch(current_leader_epoch: i32) -> Result<(), ResponseError
 /// Joins what was fetched with what had failed, in the order of the request.
 fn assemble(fetch: &FetchRequest, fates: Vec<Vec<Fate>>, fetched: Vec<FetchedPartition>) -> Vec<TopicPart> {
     let mut fetched = fetched.into_iter();
-    let read_committed = fetch.isolation_level == 1;
+    let isolation = isolation_of(fetch.isolation_level);
     let topic = |(wanted, fates): (&FetchTopic, Vec<Fate>)| {
         let partition = |fate| match fate {
             Fate::Failed(part) => part,
             Fate::Planned { index } => {
                 let fetched = fetched.next().expect("the log answers every partition of a plan");
-                part(index, is_by_id(wanted), read_committed, fetched)
+                part(index, is_by_id(wanted), isolation, fetched)
             }
         };
         let partitions = fates.into_iter().map(partition).collect();
@@ -140,11 +148,13 @@ fn assemble(fetch: &FetchRequest, fates: Vec<Vec<Fate>>, fetched: Vec<FetchedPar
     fetch.topics.iter().zip(fates).map(topic).collect()
 }
 
-fn part(index: i32, by_id: bool, read_committed: bool, fetched: FetchedPartition) -> PartitionPart {
-    let FetchedPartition { result, high_watermark, log_start, slices, .. } = fetched;
+fn part(index: i32, by_id: bool, isolation: Isolation, fetched: FetchedPartition) -> PartitionPart {
+    let FetchedPartition { result, high_watermark, last_stable_offset, log_start, aborted, slices, .. } = fetched;
     match result {
         Ok(()) => PartitionPart {
-            aborted_transactions: read_committed.then(Vec::new),
+            last_stable_offset,
+            aborted_transactions: (isolation == Isolation::ReadCommitted)
+                .then(|| aborted.into_iter().map(aborted_transaction).collect()),
             ..PartitionPart::read(index, high_watermark, log_start, slices)
         },
         Err(FetchError::UnknownPartition) if by_id => {
@@ -156,6 +166,10 @@ fn part(index: i32, by_id: bool, read_committed: bool, fetched: FetchedPartition
             ..PartitionPart::failed(index, error_code::of_fetch(&error).code())
         },
     }
+}
+
+fn aborted_transaction(aborted: AbortedTransaction) -> wire::AbortedTransaction {
+    wire::AbortedTransaction { producer_id: aborted.producer_id, first_offset: aborted.first_offset }
 }
 
 fn answer(request: &Request, error_code: i16, topics: Vec<TopicPart>) -> Answer {

@@ -1,7 +1,4 @@
-//! FindCoordinator (API 10): which broker keeps a group or a transactional id.
-//!
-//! A rendezvous hash over the brokers in the metadata log, the one that places partition leaders, over the key's text in
-//! place of a topic id. Groups and transactions themselves are not served yet.
+//! FindCoordinator (API 10): which broker keeps a group or a transactional id, by the metadata log's rendezvous hash.
 
 use super::{Answer, Refused, Request, broker_id, text};
 use crate::node::Node;
@@ -35,15 +32,13 @@ fn find(node: &Node, key_type: i8, key: StrBytes) -> Coordinator {
         let response = response.clone().with_node_id((-1).into()).with_port(-1);
         response.with_error_code(error.code()).with_error_message(Some(text(message)))
     };
-    match key_type {
-        0 | 1 => (),
+    let kind = match key_type {
+        0 => CoordinatorKind::Group,
+        1 if key.is_empty() => return failed(ResponseError::InvalidRequest, "a transactional id is not empty"),
+        1 => CoordinatorKind::Transaction,
         _ => return failed(ResponseError::InvalidRequest, "unknown kind of coordinator"),
-    }
-    if key_type == 1 && key.is_empty() {
-        return failed(ResponseError::InvalidRequest, "a transactional id is not empty");
-    }
+    };
     let state = node.log.state();
-    let kind = if key_type == 0 { CoordinatorKind::Group } else { CoordinatorKind::Transaction };
     match state.coordinator(kind, &key) {
         None => failed(ResponseError::CoordinatorNotAvailable, "no broker is registered"),
         Some(Broker { id, host, port, .. }) => {

@@ -1,11 +1,11 @@
 //! ListOffsets (API 2): the first and the next offset, and offsets by time.
 
-use super::fetch::{LEADER_EPOCH, check_epoch};
+use super::fetch::{LEADER_EPOCH, check_epoch, isolation_of};
 use super::{Answer, Refused, Request};
 use crate::error_code;
 use crate::node::Node;
 use frazil_base::TopicPartition;
-use frazil_log::FetchError;
+use frazil_log::{FetchError, Isolation};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
@@ -31,13 +31,14 @@ const NOTHING: Found = (-1, -1);
 pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> {
     let wanted: ListOffsetsRequest = request.decode()?;
     let version = request.header.api_version;
+    let isolation = isolation_of(wanted.isolation_level);
     let mut seen = BTreeSet::new();
     let mut topics = Vec::with_capacity(wanted.topics.len());
     for topic in &wanted.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
             let found = match seen.insert((topic.name.as_str(), partition.partition_index)) {
-                true => find(node, version, topic, partition).await,
+                true => find(node, version, isolation, topic, partition).await,
                 false => Err(ResponseError::InvalidRequest),
             };
             partitions.push(response(version, partition.partition_index, found));
@@ -63,26 +64,29 @@ fn response(version: i16, index: i32, found: Result<Found, ResponseError>) -> Li
 async fn find(
     node: &Node,
     version: i16,
+    isolation: Isolation,
     topic: &ListOffsetsTopic,
     wanted: &ListOffsetsPartition,
 ) -> Result<Found, ResponseError> {
     let unknown = ResponseError::UnknownTopicOrPartition;
-    let (partition, log_start, next_offset) = {
+    let (partition, log_start, end) = {
         let state = node.log.state();
         let topic = state.topic_by_name(&topic.name).ok_or(unknown)?.id;
         let place = TopicPartition { topic, partition: wanted.partition_index };
         let partition = state.partition(place).ok_or(unknown)?;
-        (place, partition.log_start, partition.next_offset)
+        (place, partition.log_start, isolation.end_of(partition))
     };
     check_epoch(wanted.current_leader_epoch)?;
+    // What lies behind the end that the reader sees is not there for it.
+    let visible = |found: Found| if found.0 < end { found } else { NOTHING };
     match wanted.timestamp {
-        LATEST => Ok((next_offset, -1)),
+        LATEST => Ok((end, -1)),
         EARLIEST => Ok((log_start, -1)),
-        MAX_TIMESTAMP if version >= 7 => by_time(node.log.max_timestamp_offset(partition).await),
+        MAX_TIMESTAMP if version >= 7 => by_time(node.log.max_timestamp_offset(partition).await).map(visible),
         EARLIEST_LOCAL if version >= 8 => Ok((log_start, -1)),
         LATEST_TIERED if version >= 9 => Ok(NOTHING),
         timestamp if timestamp < 0 => Err(ResponseError::UnsupportedVersion),
-        timestamp => by_time(node.log.offset_for_time(partition, timestamp).await),
+        timestamp => by_time(node.log.offset_for_time(partition, timestamp).await).map(visible),
     }
 }
 

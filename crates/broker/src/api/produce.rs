@@ -12,8 +12,10 @@ mod validate;
 use super::{Answer, Refused, Request};
 use crate::error_code;
 use crate::node::Node;
+use bytes::Bytes;
 use frazil_base::TopicId;
 use frazil_log::{NewBatch, Placed, ProduceError, Ticket};
+use frazil_wire::batch::BatchHeader;
 use frazil_wire::produce::{PartitionResponse, ProduceRequest, ProduceTopic, TopicResponse, encode_response};
 use futures::future::BoxFuture;
 use kafka_protocol::error::ResponseError;
@@ -22,10 +24,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use validate::{Fault, Validator};
 
+/// First version that knows `TRANSACTION_ABORTABLE` (KIP-890).
+const ABORTABLE_FROM: i16 = 11;
+
 /// A partition of the request: refused already, or waiting for its batch's turn in the ticket.
 enum Fate {
     Refused(PartitionResponse),
-    Submitted { index: i32, log_append_time_ms: i64 },
+    Submitted { index: i32, log_append_time_ms: i64, is_transactional: bool },
 }
 
 /// A request whose batches are on their way.
@@ -60,7 +65,7 @@ fn sort(node: &Node, request: &Request, produce: ProduceRequest) -> (Begun, Vec<
         topics: Vec::with_capacity(produce.topics.len()),
     };
     let mut batches = Vec::new();
-    let validator = Validator::new(node, begun.version);
+    let validator = Validator::new(node, begun.version, produce.transactional_id.as_deref());
     let refusal = refusal_of_all(&produce);
     for topic in produce.topics {
         let fates = match &refusal {
@@ -77,7 +82,14 @@ fn refusal_of_all(produce: &ProduceRequest) -> Option<Fault> {
     if !(-1..=1).contains(&produce.acks) {
         return Some(Fault::new(ResponseError::InvalidRequiredAcks, "acks must be -1, 0 or 1"));
     }
-    produce.transactional_id.as_ref().map(|_| Fault::transactions())
+    let mut records =
+        produce.topics.iter().flat_map(|topic| &topic.partitions).filter_map(|part| part.records.as_ref());
+    let is_transactional = |bytes: &Bytes| BatchHeader::parse(bytes).is_ok_and(|header| header.is_transactional());
+    if produce.transactional_id.is_none() && records.any(is_transactional) {
+        let message = "transactional records in a request without a transactional id";
+        return Some(Fault::new(ResponseError::TransactionalIdAuthorizationFailed, message));
+    }
+    None
 }
 
 fn refuse_all(topic: &ProduceTopic, fault: &Fault) -> Vec<Fate> {
@@ -92,8 +104,9 @@ fn sort_topic(validator: &Validator<'_>, topic: &ProduceTopic, batches: &mut Vec
     let fate = |partition: &_| match target.batch(partition) {
         Ok((batch, log_append_time_ms)) => {
             let index = batch.partition.partition;
+            let is_transactional = batch.producer.is_some_and(|producer| producer.transactional.is_some());
             batches.push(batch);
-            Fate::Submitted { index, log_append_time_ms }
+            Fate::Submitted { index, log_append_time_ms, is_transactional }
         }
         Err((index, fault)) => Fate::Refused(fault.response(index)),
     };
@@ -114,7 +127,7 @@ impl Begun {
         let mut placements = placements.into_iter();
         let mut topics = Vec::with_capacity(self.topics.len());
         for (name, id, fates) in self.topics {
-            let partitions = fates.into_iter().map(|fate| fate.response(&mut placements)).collect();
+            let partitions = fates.into_iter().map(|fate| fate.response(self.version, &mut placements)).collect();
             topics.push(TopicResponse { name, id, partitions });
         }
         let codes =
@@ -131,11 +144,14 @@ impl Begun {
 impl Fate {
     fn response(
         self,
+        version: i16,
         placements: &mut impl Iterator<Item = Option<Result<Placed, ProduceError>>>,
     ) -> PartitionResponse {
-        let (index, log_append_time_ms) = match self {
+        let (index, log_append_time_ms, is_transactional) = match self {
             Fate::Refused(response) => return response,
-            Fate::Submitted { index, log_append_time_ms } => (index, log_append_time_ms),
+            Fate::Submitted { index, log_append_time_ms, is_transactional } => {
+                (index, log_append_time_ms, is_transactional)
+            }
         };
         match placements.next().flatten() {
             Some(Ok(placed)) => {
@@ -143,7 +159,15 @@ impl Fate {
                 PartitionResponse { log_append_time_ms, ..written }
             }
             Some(Err(error)) => {
-                PartitionResponse::failed(index, error_code::of_produce(&error).code(), Some(error.to_string()))
+                let code = match error_code::of_produce(&error) {
+                    // The partition was not added to the transaction: newer clients abort it and go on.
+                    ResponseError::InvalidTxnState if is_transactional && version >= ABORTABLE_FROM => {
+                        ResponseError::TransactionAbortable
+                    }
+                    other => other,
+                }
+                .code();
+                PartitionResponse::failed(index, code, Some(error.to_string()))
             }
             None => PartitionResponse::failed(
                 index,

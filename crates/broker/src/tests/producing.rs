@@ -74,7 +74,7 @@ async fn bad_batches_get_kafkas_codes() {
         ("base offset", 87, changed(&good, 0, &5_i64.to_be_bytes())),
         ("count", 87, forged(&good, 57, &3_i32.to_be_bytes())),
         ("control", 87, BatchBuilderControl::build()),
-        ("transactional", 48, transactional()),
+        ("transactional, and nobody named", 53, transactional()),
         ("unknown codec", 76, forged(&good, 21, &5_i16.to_be_bytes())),
         ("future", 32, batch(Compression::None, far_future, &["a"])),
         ("too large", 10, batch(Compression::None, 7, &["x".repeat(1_100_000).as_str()])),
@@ -117,7 +117,7 @@ async fn requests_that_name_the_wrong_things_get_kafkas_codes() {
         ("unknown partition", 3, produce_request("t", 2, good.clone())),
         ("negative partition", 3, produce_request("t", -1, good.clone())),
         ("acks", 21, produce_request("t", 0, good.clone()).with_acks(2)),
-        ("transactional id", 48, produce_request("t", 0, good.clone()).with_transactional_id(Some(transactional_id))),
+        ("of nobody", 49, produce_request("t", 0, transactional()).with_transactional_id(Some(transactional_id))),
     ];
     for (name, code, request) in cases {
         let response = client.call(11, &request).await.expect("answered");
@@ -192,19 +192,6 @@ async fn a_duplicate_batch_gets_its_original_offset_and_gaps_and_old_epochs_are_
     }
     let other = client.call(0, &InitProducerIdRequest::default().with_transactional_id(None)).await.expect("answered");
     assert_ne!(other.producer_id.0, id);
-}
-
-#[tokio::test]
-async fn transactional_ids_are_refused_at_once() {
-    let world = World::new();
-    let broker = world.start(0).await;
-    let mut client = broker.client().await;
-    for (id, code) in [("tx", 35), ("", 42)] {
-        let id = TransactionalId(StrBytes::from_static_str(id));
-        let request = InitProducerIdRequest::default().with_transactional_id(Some(id));
-        let response = client.call(5, &request).await.expect("answered");
-        assert_eq!((response.error_code, response.producer_id.0), (code, -1));
-    }
 }
 
 async fn configured(broker: &Running, name: &str, value: &str) -> crate::testing::Client {

@@ -112,6 +112,7 @@ async fn readers_of_one_segment_share_one_read() {
         max_wait: Duration::ZERO,
         min_bytes: 1,
         max_bytes: 1 << 20,
+        isolation: crate::Isolation::default(),
         partitions: partitions.collect(),
     };
     let third = world.broker(2).await;

@@ -113,6 +113,7 @@ async fn run(bodies: Bodies, steps: &[Vec<Step>], asks: &[Ask]) {
                 max_wait: Duration::ZERO,
                 min_bytes: 1,
                 max_bytes: ask.max_bytes,
+                isolation: crate::Isolation::ReadUncommitted,
                 partitions: partitions.collect(),
             };
             let fetched = log.fetch(plan).await;
@@ -166,6 +167,7 @@ async fn a_fetch_waits_for_as_many_bytes_as_it_asks_for() {
         max_wait: Duration::from_secs(60),
         min_bytes: 2500,
         max_bytes: 1 << 20,
+        isolation: crate::Isolation::ReadUncommitted,
         partitions: vec![FetchPartition { partition: orders, offset: 0, max_bytes: 1 << 20 }],
     };
     let start = tokio::time::Instant::now();

@@ -1,7 +1,8 @@
 //! One log, one store, any number of brokers on them, and faults for all.
 
 use crate::{
-    BrokerIdentity, FetchPartition, FetchPlan, FetchedPartition, Log, LogOptions, NewBatch, Placed, ProduceError,
+    BrokerIdentity, FetchPartition, FetchPlan, FetchedPartition, Isolation, Log, LogOptions, NewBatch, Placed,
+    ProduceError,
 };
 use bytes::Bytes;
 use frazil_base::clock::TokioClock;
@@ -176,7 +177,8 @@ pub async fn fetch_with(
     max_wait: Duration,
 ) -> FetchedPartition {
     let partitions = vec![FetchPartition { partition, offset, max_bytes }];
-    let mut fetched = log.fetch(FetchPlan { max_wait, min_bytes: 1, max_bytes, partitions }).await;
+    let mut fetched =
+        log.fetch(FetchPlan { max_wait, min_bytes: 1, max_bytes, isolation: Isolation::default(), partitions }).await;
     assert_eq!(fetched.len(), 1);
     fetched.remove(0)
 }

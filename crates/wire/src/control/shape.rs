@@ -166,6 +166,52 @@ const DELETE_TOPICS: &[Field] =
 
 const INIT_PRODUCER_ID: &[Field] = &[always(String), always(INT32), since(3, INT64), since(3, INT16)];
 
+/// Versions from 4 on are for brokers and not served.
+const ADD_PARTITIONS_TO_TXN: &[Field] = &[
+    always(String), // transactional id
+    always(INT64),  // producer id
+    always(INT16),  // producer epoch
+    always(Structures(&[always(String), always(Values(4))])),
+];
+
+const ADD_OFFSETS_TO_TXN: &[Field] = &[always(String), always(INT64), always(INT16), always(String)];
+
+const END_TXN: &[Field] = &[always(String), always(INT64), always(INT16), always(BOOLEAN)];
+
+const WRITE_TXN_MARKERS: &[Field] = &[always(Structures(&[
+    always(INT64),                                            // producer id
+    always(INT16),                                            // producer epoch
+    always(BOOLEAN),                                          // committed
+    always(Structures(&[always(String), always(Values(4))])), // topics
+    always(INT32),                                            // coordinator epoch
+]))];
+
+const TXN_OFFSET_COMMIT: &[Field] = &[
+    always(String),   // transactional id
+    always(String),   // group
+    always(INT64),    // producer id
+    always(INT16),    // producer epoch
+    since(3, INT32),  // generation
+    since(3, String), // member id
+    since(3, String), // group instance id
+    always(Structures(&[
+        always(String), // topic
+        always(Structures(&[
+            always(INT32),   // partition
+            always(INT64),   // offset
+            since(2, INT32), // leader epoch
+            always(String),  // metadata
+        ])),
+    ])),
+];
+
+const DESCRIBE_PRODUCERS: &[Field] = &[always(Structures(&[always(String), always(Values(4))]))];
+
+const DESCRIBE_TRANSACTIONS: &[Field] = &[always(Strings)];
+
+/// States, producer ids, duration, pattern.
+const LIST_TRANSACTIONS: &[Field] = &[always(Strings), always(Values(8)), since(1, INT64), since(2, String)];
+
 const OFFSET_FOR_LEADER_EPOCH: &[Field] = &[
     since(3, INT32), // replica id
     always(Structures(&[
@@ -230,11 +276,19 @@ fn fields(key: i16) -> Option<&'static [Field]> {
         api::DELETE_TOPICS => Some(DELETE_TOPICS),
         api::INIT_PRODUCER_ID => Some(INIT_PRODUCER_ID),
         api::OFFSET_FOR_LEADER_EPOCH => Some(OFFSET_FOR_LEADER_EPOCH),
+        api::ADD_PARTITIONS_TO_TXN => Some(ADD_PARTITIONS_TO_TXN),
+        api::ADD_OFFSETS_TO_TXN => Some(ADD_OFFSETS_TO_TXN),
+        api::END_TXN => Some(END_TXN),
+        api::WRITE_TXN_MARKERS => Some(WRITE_TXN_MARKERS),
+        api::TXN_OFFSET_COMMIT => Some(TXN_OFFSET_COMMIT),
         api::DESCRIBE_CONFIGS => Some(DESCRIBE_CONFIGS),
         api::ALTER_CONFIGS => Some(ALTER_CONFIGS),
         api::INCREMENTAL_ALTER_CONFIGS => Some(INCREMENTAL_ALTER_CONFIGS),
         api::CREATE_PARTITIONS => Some(CREATE_PARTITIONS),
         api::DESCRIBE_CLUSTER => Some(DESCRIBE_CLUSTER),
+        api::DESCRIBE_PRODUCERS => Some(DESCRIBE_PRODUCERS),
+        api::DESCRIBE_TRANSACTIONS => Some(DESCRIBE_TRANSACTIONS),
+        api::LIST_TRANSACTIONS => Some(LIST_TRANSACTIONS),
         _ => None,
     }
 }

@@ -1,4 +1,5 @@
 mod groups;
+mod transactions;
 
 use super::*;
 use crate::api;
@@ -129,7 +130,9 @@ fn sample(key: i16, version: i16) -> RequestKind {
         api::INCREMENTAL_ALTER_CONFIGS => RequestKind::IncrementalAlterConfigs(incremental_alter_configs(version)),
         api::CREATE_PARTITIONS => RequestKind::CreatePartitions(create_partitions(version)),
         api::DESCRIBE_CLUSTER => RequestKind::DescribeCluster(describe_cluster(version)),
-        _ => groups::sample(key, version).unwrap_or_else(|| panic!("no sample of API {key}")),
+        _ => groups::sample(key, version)
+            .or_else(|| transactions::sample(key, version))
+            .unwrap_or_else(|| panic!("no sample of API {key}")),
     }
 }
 

@@ -8,12 +8,15 @@ use frazil_base::TopicId;
 use frazil_base::limits::DECOMPRESSED_BATCH_BYTES_MAX;
 use frazil_base::{TopicPartition, limits::BATCH_BYTES_MAX};
 use frazil_log::NewBatch;
-use frazil_meta::record::BatchProducer;
+use frazil_meta::record::{BatchProducer, Joining};
 use frazil_wire::batch::{self, BatchHeader, BatchRules, ProducerFields};
 use frazil_wire::produce::{PartitionResponse, ProducePartition, ProduceTopic, RecordFault};
 use frazil_wire::record::{self, RecordError, Records};
 use frazil_wire::{BatchBuilder, Compression};
 use kafka_protocol::error::ResponseError;
+
+/// First version whose batches open a transaction on their partition, or join the one that is open (KIP-890).
+const IMPLICIT_JOINING_FROM: i16 = 12;
 
 /// Why a batch is refused.
 #[derive(Clone, Debug)]
@@ -26,10 +29,6 @@ pub(super) struct Fault {
 impl Fault {
     pub fn new(code: ResponseError, message: impl Into<String>) -> Fault {
         Fault { code, message: message.into(), record: None }
-    }
-
-    pub fn transactions() -> Fault {
-        Fault::new(ResponseError::InvalidTxnState, "transactions are not served by this version of Frazil")
     }
 
     fn of_record(code: ResponseError, index: u32, message: &str) -> Fault {
@@ -61,6 +60,7 @@ impl From<RecordError> for Fault {
 pub(super) struct Validator<'a> {
     node: &'a Node,
     version: i16,
+    transactional_id: Option<&'a str>,
     now_ms: i64,
 }
 
@@ -73,8 +73,8 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Validator<'a> {
-    pub fn new(node: &'a Node, version: i16) -> Validator<'a> {
-        Validator { node, version, now_ms: node.log.env().clock.now_ms() }
+    pub fn new(node: &'a Node, version: i16, transactional_id: Option<&'a str>) -> Validator<'a> {
+        Validator { node, version, transactional_id, now_ms: node.log.env().clock.now_ms() }
     }
 
     /// Finds a topic of the request, by name or (from version 13 on) by id.
@@ -88,6 +88,34 @@ impl<'a> Validator<'a> {
         };
         let rules = self.node.topic_rules(&state, topic);
         Ok(Target { validator: self, topic: topic.id, partitions: topic.partitions.len(), rules })
+    }
+
+    /// What the log has to know of the batch's producer.
+    fn producer(&self, header: &BatchHeader) -> Result<Option<BatchProducer>, Fault> {
+        let (id, epoch, first_sequence) = (header.producer_id, header.producer_epoch, header.base_sequence);
+        let transactional = header.is_transactional().then_some(self.joining());
+        if transactional.is_some() {
+            self.check_mapping(id)?;
+        }
+        Ok(header.is_idempotent().then_some(BatchProducer { id, epoch, first_sequence, transactional }))
+    }
+
+    fn joining(&self) -> Joining {
+        if self.version >= IMPLICIT_JOINING_FROM { Joining::Implicit } else { Joining::Explicit }
+    }
+
+    /// An id that is known to belong to another transactional id is refused. One that is not known here may be so new
+    /// that the log decides.
+    fn check_mapping(&self, producer_id: i64) -> Result<(), Fault> {
+        let state = self.node.log.state();
+        let owner = state.transaction_of(producer_id).map(|transaction| transaction.transactional_id.as_str());
+        match owner {
+            Some(owner) if self.transactional_id != Some(owner) => {
+                let message = "the producer id belongs to another transactional id";
+                Err(Fault::new(ResponseError::InvalidProducerIdMapping, message))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -107,9 +135,7 @@ impl Target<'_> {
         };
         let rules = BatchRules::of_produce(self.validator.version, self.rules.max_message_bytes.min(BATCH_BYTES_MAX));
         let header = batch::check_produced(records, &rules)?;
-        if header.is_transactional() {
-            return Err(Fault::transactions());
-        }
+        let producer = self.validator.producer(&header)?;
         self.check_timestamps(&header)?;
         self.check_records(records, &header)?;
         let (bytes, header) = self.rewritten(records, header)?;
@@ -117,7 +143,7 @@ impl Target<'_> {
         let max_timestamp = if log_append_time_ms < 0 { header.max_timestamp } else { log_append_time_ms };
         let place = TopicPartition { topic: self.topic, partition: partition.index };
         let records = header.last_offset_delta as u32 + 1;
-        let batch = NewBatch { partition: place, bytes, records, max_timestamp, producer: producer_of(&header) };
+        let batch = NewBatch { partition: place, bytes, records, max_timestamp, producer };
         Ok((batch, log_append_time_ms))
     }
 
@@ -161,6 +187,9 @@ impl Target<'_> {
         }
         let (id, epoch, base_sequence) = (header.producer_id, header.producer_epoch, header.base_sequence);
         let mut builder = BatchBuilder::new(codec).producer(ProducerFields { id, epoch, base_sequence });
+        if header.is_transactional() {
+            builder = builder.transactional();
+        }
         for record in Records::new(records, DECOMPRESSED_BATCH_BYTES_MAX)? {
             let record = record?;
             let headers: Vec<_> = record.headers.iter().map(|(key, value)| (&key[..], value.as_deref())).collect();
@@ -184,15 +213,6 @@ impl Target<'_> {
         batch::set_log_append_time(&mut changed, self.validator.now_ms);
         (changed.freeze(), self.validator.now_ms)
     }
-}
-
-fn producer_of(header: &BatchHeader) -> Option<BatchProducer> {
-    header.is_idempotent().then_some(BatchProducer {
-        id: header.producer_id,
-        epoch: header.producer_epoch,
-        first_sequence: header.base_sequence,
-        transactional: None,
-    })
 }
 
 fn codec_named(name: &str) -> Option<Compression> {

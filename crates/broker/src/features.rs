@@ -1,0 +1,20 @@
+//! Kafka's features (KIP-584): which behaviours clients and tools may rely on. One row each; ApiVersions shows them.
+
+/// A feature and its levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Feature {
+    /// Its name in Kafka.
+    pub name: &'static str,
+    /// Lowest level served.
+    pub min: i16,
+    /// Highest level served.
+    pub max: i16,
+    /// The level in force; 0 for none.
+    pub finalized: i16,
+}
+
+/// All features, by name.
+pub(crate) const FEATURES: &[Feature] = &[
+    // Level 2: partitions join implicitly and every end raises the epoch (KIP-890).
+    Feature { name: "transaction.version", min: 0, max: 2, finalized: 2 },
+];
