@@ -294,6 +294,7 @@ impl State {
             checked => checked?,
         }
         let producer_id = match &commit.txn {
+            None if commit.fence == GroupFence::Transactional => return Err(Refusal::InvalidTxnState),
             None => None,
             Some(fence) => Some(self.join_group(seq, record, &commit.group, fence)?),
         };

@@ -179,6 +179,12 @@ impl Transactions {
         true
     }
 
+    #[cfg(test)]
+    pub(super) fn replace(&mut self, transaction: Transaction) {
+        self.remove(&transaction.transactional_id);
+        assert!(self.insert(transaction));
+    }
+
     fn remove(&mut self, transactional_id: &str) -> Option<Transaction> {
         let producer = self.producers.remove(transactional_id)?;
         self.by_producer.remove(&producer)
@@ -258,7 +264,8 @@ impl State {
     fn insert_new(&mut self, transaction: Transaction, init: &InitTransactions) -> Outcome {
         let Transaction { producer_id: id, epoch, .. } = transaction;
         let (timeout_ms, changed_ms) = (init.timeout_ms, self.clock_ms);
-        self.transactions.insert(Transaction { timeout_ms, changed_ms, ..transaction });
+        let previous = init.expected;
+        self.transactions.insert(Transaction { timeout_ms, changed_ms, previous, ..transaction });
         Outcome::Producer { id, epoch, aborted: Vec::new() }
     }
 

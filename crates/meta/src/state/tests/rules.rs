@@ -211,6 +211,54 @@ fn configs_change_one_by_one_or_all_at_once() {
 }
 
 #[test]
+fn quotas_change_one_by_one() {
+    let (mut cluster, epoch, _) = Cluster::with_topic();
+    let entity = QuotaEntity(vec![("user".into(), None)]);
+    let mut alter = |changes: &[(&str, Option<f64>)]| {
+        let changes = changes.iter().map(|(name, value)| ((*name).to_owned(), value.map(f64::to_bits))).collect();
+        assert_eq!(cluster.run(epoch, Command::AlterQuotas { entity: entity.clone(), changes }), Outcome::Done);
+        let quotas = cluster.state.quotas().get(&entity).cloned().unwrap_or_default();
+        quotas.into_iter().map(|(name, bits)| (name, f64::from_bits(bits))).collect::<Vec<_>>()
+    };
+    assert_eq!(alter(&[("a", Some(1.5)), ("b", Some(2.0))]), [("a".to_owned(), 1.5), ("b".to_owned(), 2.0)]);
+    assert_eq!(alter(&[("a", None), ("b", Some(3.0))]), [("b".to_owned(), 3.0)]);
+    assert_eq!(alter(&[("b", None), ("c", None)]), []);
+    assert!(cluster.state.quotas().is_empty());
+}
+
+#[test]
+fn a_users_credentials_are_set_and_removed_by_mechanism() {
+    let (mut cluster, epoch, _) = Cluster::with_topic();
+    let credential = |iterations| {
+        let [salt, stored_key, server_key] = ["salt", "stored", "server"].map(Into::into);
+        Some(ScramCredential { salt, stored_key, server_key, iterations })
+    };
+    let mut alter = |mechanism, credential| {
+        let alter = Command::AlterScramUser { user: "anna".into(), mechanism, credential };
+        assert_eq!(cluster.run(epoch, alter), Outcome::Done);
+        let credentials = cluster.state.scram_users().get("anna").cloned().unwrap_or_default();
+        credentials.into_iter().map(|(mechanism, credential)| (mechanism, credential.iterations)).collect::<Vec<_>>()
+    };
+    assert_eq!(alter(1, credential(4096)), [(1, 4096)]);
+    assert_eq!(alter(2, credential(8192)), [(1, 4096), (2, 8192)]);
+    assert_eq!(alter(1, credential(5000)), [(1, 5000), (2, 8192)]);
+    assert_eq!(alter(1, None), [(2, 8192)]);
+    assert_eq!(alter(2, None), []);
+    assert!(cluster.state.scram_users().is_empty());
+}
+
+#[test]
+fn groups_and_client_metrics_have_settings() {
+    let (mut cluster, epoch, _) = Cluster::with_topic();
+    for resource in [ConfigResource::Group("readers".into()), ConfigResource::ClientMetrics("all".into())] {
+        let changes = vec![("interval.ms".to_owned(), Some("5".to_owned()))];
+        let alter = Command::AlterConfigs { resource: resource.clone(), replace: false, changes };
+        assert_eq!(cluster.run(epoch, alter), Outcome::Done);
+        assert_eq!(cluster.state.configs(&resource)["interval.ms"], "5");
+    }
+}
+
+#[test]
 fn offsets_are_given_in_the_order_of_parts_and_runs() {
     let (mut cluster, epoch, topic) = Cluster::with_topic();
     let (zero, one) = (at(topic, 0), at(topic, 1));

@@ -3,6 +3,7 @@
 use super::model::{history, records};
 use super::*;
 use crate::record::tests::{damage, hex, pseudo_random, unhex};
+use crate::record::{EndReason, EndTransaction, GroupCommit, GroupFence, GroupGeneration, InitTransactions, TxnFence};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
@@ -13,8 +14,64 @@ fn golden(version: usize) -> &'static str {
     GOLDEN.lines().nth(version - 1).expect("a line per version")
 }
 
+/// A state in which every field is in use.
 fn sample() -> State {
-    first_sample().state
+    let mut cluster = first_sample();
+    let topic = cluster.state.topic_by_name("events").expect("created").id;
+    let commands = crate::record::tests::samples().into_iter().map(|(_, record)| record.command);
+    for command in commands.filter(is_kept) {
+        coordinate(&mut cluster, CoordinatorKind::Group, "readers", command);
+    }
+    let changes = vec![("consumer.heartbeat.interval.ms".to_owned(), Some("1000".to_owned()))];
+    let resource = ConfigResource::Group("readers".into());
+    cluster.run(Epoch(1), Command::AlterConfigs { resource, replace: false, changes });
+    for (id, commit) in [("txn-aborted", Some(false)), ("txn-committed", Some(true)), ("txn-open", None)] {
+        transaction(&mut cluster, id, at(topic, 1), commit);
+    }
+    cluster.state
+}
+
+/// Commands that need no topic or transaction of their own. They speak of the group `readers`.
+fn is_kept(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::ConsumerGroup(_) | Command::AlterQuotas { .. } | Command::AlterScramUser { credential: Some(_), .. }
+    )
+}
+
+/// Runs a command as whoever coordinates what it is about.
+fn coordinate(cluster: &mut Cluster, kind: CoordinatorKind, key: &str, command: Command) -> Outcome {
+    let coordinator = cluster.state.coordinator(kind, key).expect("brokers are open").epoch;
+    let outcome = cluster.run(coordinator, command);
+    assert!(!matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+    outcome
+}
+
+/// A transaction with a batch and an offset of a group, which is a classic one.
+fn transaction(cluster: &mut Cluster, id: &str, partition: TopicPartition, commit: Option<bool>) {
+    let key = id.to_owned();
+    let init = InitTransactions { transactional_id: key.clone(), timeout_ms: 60_000, expected: None };
+    let outcome = coordinate(cluster, CoordinatorKind::Transaction, id, Command::InitTransactions(init));
+    let Outcome::Producer { id: producer_id, epoch, .. } = outcome else { panic!("{outcome:?}") };
+    let producer = BatchProducer { id: producer_id, epoch, first_sequence: 0, transactional: Some(Joining::Implicit) };
+    cluster.commit(Epoch(1), &[(partition, &[plain(1), Run { producer: Some(producer), ..plain(3) }])]);
+    let txn = Some(TxnFence { transactional_id: key.clone(), producer_id, epoch, implicit: true });
+    let offset = OffsetCommit { offset: 7, leader_epoch: 0, metadata: id.into() };
+    let (group, fence) = ("copies".to_owned(), GroupFence::Transactional);
+    let commits = vec![GroupCommit { group: group.clone(), fence, txn, offsets: vec![(partition, offset)] }];
+    let generation = |command| match command {
+        Command::GroupGeneration(new) => Command::GroupGeneration(GroupGeneration { group: group.clone(), ..new }),
+        other => other,
+    };
+    let sample = crate::record::tests::samples().into_iter().find(|(name, _)| *name == "group-generation");
+    let generation = generation(sample.expect("it is among the samples").1.command);
+    coordinate(cluster, CoordinatorKind::Group, "copies", generation);
+    coordinate(cluster, CoordinatorKind::Group, "copies", Command::CommitOffsets { commits });
+    if let Some(commit) = commit {
+        let reason = EndReason::Client { bump: true };
+        let end = EndTransaction { transactional_id: key, producer_id, epoch, commit, reason, started: None };
+        coordinate(cluster, CoordinatorKind::Transaction, id, Command::EndTransaction(end));
+    }
 }
 
 /// A state in which every field of version 1 is in use.
@@ -57,6 +114,26 @@ fn a_snapshot_of_version_1_is_read() {
     assert_eq!((state.hash(), state.content_hash()), (same.hash(), same.content_hash()));
     assert_eq!(state.dead_objects().count(), 1);
     assert_eq!(state.brokers().count(), 2);
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    let wrong = |change: &dyn Fn(&mut State)| {
+        let mut state = sample();
+        change(&mut state);
+        let error = State::from_snapshot(&state.snapshot()).expect_err("inconsistent");
+        assert!(matches!(error, SnapshotError::Malformed(DecodeError::Invalid { .. })), "{error}");
+    };
+    let change_open = |state: &mut State, change: &dyn Fn(&mut Transaction)| {
+        let mut open = state.transaction("txn-open").expect("open").clone();
+        change(&mut open);
+        state.transactions.replace(open);
+    };
+    wrong(&|state| change_open(state, &|open| open.partitions.clear()));
+    wrong(&|state| change_open(state, &|open| open.groups.clear()));
+    wrong(&|state| change_open(state, &|open| open.phase = TransactionPhase::Committed));
+    wrong(&|state| change_open(state, &|open| open.partitions.extend([at(TopicId(1), 0)])));
+    wrong(&|state| state.next_producer_id = 0);
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! Transactions: ends that are late, repeated or written by somebody else; epochs; offsets in transactions; LSO.
+//! Transactions: what readers of committed data see, offsets in transactions, deleted topics.
+
+mod ends;
+mod producers;
 
 use super::*;
 use crate::record::{AddToTransaction, EndReason, EndTransaction, GroupCommit, GroupFence, InitTransactions, TxnFence};
 use EndReason::{Admin, Client, Timeout};
 use Joining::{Explicit, Implicit};
-use frazil_base::limits::{TRANSACTIONAL_ID_EXPIRY_MS, TRANSACTIONAL_IDS_MAX};
 
 const ID: &str = "payments";
 const OLD: EndReason = Client { bump: false };
@@ -50,6 +52,15 @@ impl Site {
                 (self.producer_id, self.epoch) = (id, epoch);
                 aborted
             }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes another id over. Returns its producer id.
+    fn init_other(&mut self, transactional_id: &str) -> i64 {
+        let init = InitTransactions { transactional_id: transactional_id.into(), timeout_ms: 1, expected: None };
+        match self.run(Command::InitTransactions(init)) {
+            Outcome::Producer { id, .. } => id,
             other => panic!("{other:?}"),
         }
     }
@@ -199,179 +210,6 @@ fn a_marker_is_an_extent_of_one_offset_that_no_body_holds() {
     assert_eq!((site.partition(0).extents.len(), site.cluster.state.bodies().count()), (0, 0));
 }
 
-/// KAFKA-17754, with KIP-890: the client's EndTxn was delayed, its retry ended the transaction, the next one is open.
-/// The late one names the epoch that was.
-#[test]
-fn kafka_17754_a_late_end_never_touches_the_next_transaction_with_bumped_epochs() {
-    let mut site = Site::new();
-    site.produce(0, site.batch(Implicit, 0, 1));
-    for commit in [true, false] {
-        let late = site.end_command(commit, NEW);
-        let opposite = EndTransaction { commit: !commit, ..late.clone() };
-        site.end(commit, NEW);
-        let (producer_id, epoch) = site.now();
-        assert_eq!(site.run(Command::EndTransaction(late.clone())), ended(producer_id, epoch), "nothing is open");
-        site.produce(0, site.batch(Implicit, 0, 1));
-        let before = site.stability(0);
-        assert_eq!(site.run(Command::EndTransaction(late.clone())), ended(producer_id, epoch));
-        assert_eq!(site.run(Command::EndTransaction(opposite)), refused(Refusal::InvalidTxnState));
-        assert_eq!(site.stability(0), before);
-        assert!(site.transaction().is_ongoing());
-        site.end(true, NEW);
-        site.produce(0, site.batch(Implicit, 0, 1));
-        let before = site.stability(0);
-        assert_eq!(site.run(Command::EndTransaction(late)), refused(Refusal::StaleProducerEpoch), "two ends ago");
-        assert_eq!(site.stability(0), before);
-    }
-}
-
-/// KAFKA-17754 without KIP-890: the epoch stays the same, so the end names the record that opened the transaction.
-#[test]
-fn kafka_17754_a_late_end_never_touches_the_next_transaction_without_bumped_epochs() {
-    let mut site = Site::new();
-    for (commit, next) in [(true, false), (false, true), (true, true), (false, false)] {
-        site.add(&[0], &[]);
-        let sequence = site.transaction().started.0 as i32;
-        let started = Some(site.transaction().started);
-        let late = EndTransaction { started, ..site.end_command(commit, OLD) };
-        let (producer_id, epoch) = site.now();
-        let first = site.run(Command::EndTransaction(late.clone()));
-        assert!(matches!(first, Outcome::TransactionEnded { ref partitions, .. } if partitions.len() == 1));
-        assert_eq!(site.run(Command::EndTransaction(late.clone())), ended(producer_id, epoch), "nothing is open");
-        site.add(&[0], &[]);
-        site.produce(0, batch(99, 0, sequence, 1));
-        let before = site.stability(0);
-        assert_eq!(site.run(Command::EndTransaction(late.clone())), ended(producer_id, epoch), "the next one is open");
-        let opposite = EndTransaction { commit: !commit, ..late.clone() };
-        assert_eq!(site.run(Command::EndTransaction(opposite)), refused(Refusal::InvalidTxnState));
-        assert_eq!(site.stability(0), before);
-        assert!(site.transaction().is_ongoing());
-        site.end(next, OLD);
-        let outcome = site.run(Command::EndTransaction(late));
-        assert_eq!(outcome, refused(Refusal::InvalidTxnState), "the one before the last");
-    }
-}
-
-#[test]
-fn an_end_that_was_appended_twice_is_applied_once() {
-    let mut site = Site::new();
-    site.add(&[0], &[]);
-    let record = site.cluster.record(site.broker, Command::EndTransaction(site.end_command(true, OLD)));
-    assert!(matches!(site.cluster.apply(record.clone()), Outcome::TransactionEnded { .. }));
-    site.add(&[0], &[]);
-    assert_eq!(site.cluster.apply(record), refused(Refusal::Repeated));
-    assert!(site.transaction().is_ongoing());
-}
-
-#[test]
-fn a_late_batch_never_gets_into_the_next_transaction() {
-    let mut site = Site::new();
-    assert_eq!(site.produce(0, site.batch(Implicit, 0, 1)), accepted(0));
-    let late = [site.batch(Implicit, 1, 1), site.batch(Explicit, 1, 1), batch(site.producer_id, site.epoch, 1, 1)];
-    site.end(true, NEW);
-    for run in late {
-        assert_eq!(site.produce(0, run), RunOutcome::StaleProducerEpoch, "between two transactions");
-    }
-    assert_eq!(site.produce(0, site.batch(Implicit, 0, 1)), accepted(2));
-    for run in late {
-        assert_eq!(site.produce(0, run), RunOutcome::StaleProducerEpoch, "during the next");
-        assert_eq!(site.produce(1, run), RunOutcome::StaleProducerEpoch, "on another partition");
-    }
-}
-
-#[test]
-fn without_bumped_epochs_a_retry_is_a_duplicate_and_anything_else_needs_an_open_transaction() {
-    let mut site = Site::new();
-    assert_eq!(site.produce(0, site.batch(Explicit, 0, 1)), RunOutcome::InvalidTxnState, "none is open");
-    site.add(&[1], &[]);
-    assert_eq!(site.produce(0, site.batch(Explicit, 0, 1)), RunOutcome::InvalidTxnState, "not of this partition");
-    site.add(&[0], &[]);
-    assert_eq!(site.produce(0, site.batch(Explicit, 0, 1)), accepted(0));
-    site.end(true, OLD);
-    assert_eq!(site.produce(0, site.batch(Explicit, 0, 1)), duplicate(0));
-    assert_eq!(site.produce(0, site.batch(Explicit, 1, 1)), RunOutcome::InvalidTxnState);
-    assert_eq!(site.stability(0), (2, 2, vec![]));
-}
-
-#[test]
-fn timeouts_never_hit_a_later_transaction() {
-    let mut site = Site::new();
-    site.add(&[0], &[]);
-    let late =
-        EndTransaction { started: Some(site.transaction().started), ..site.end_command(false, EndReason::Timeout) };
-    site.end(true, OLD);
-    assert_eq!(site.run(Command::EndTransaction(late.clone())), refused(Refusal::InvalidTxnState));
-    site.add(&[0], &[]);
-    assert_eq!(site.run(Command::EndTransaction(late)), refused(Refusal::InvalidTxnState));
-    assert!(site.transaction().is_ongoing());
-}
-
-#[test]
-fn an_abort_that_the_producer_did_not_ask_for_fences_it() {
-    for reason in [Timeout, Admin] {
-        let mut site = Site::new();
-        site.produce(0, site.batch(Implicit, 0, 1));
-        let before = site.now();
-        let end = site.end_command(true, reason);
-        assert_eq!(site.run(Command::EndTransaction(end)), refused(Refusal::InvalidTxnState), "only clients commit");
-        let client = EndTransaction { reason: NEW, ..site.end_command(false, NEW) };
-        assert_eq!(site.end(false, reason), [site.at(0)]);
-        assert_eq!(site.now(), (before.0, before.1 + 1));
-        assert_eq!(site.run(Command::EndTransaction(client)), refused(Refusal::StaleProducerEpoch));
-        let late = in_transaction(batch(before.0, before.1, 1, 1), Implicit);
-        assert_eq!(site.produce(0, late), RunOutcome::StaleProducerEpoch);
-        assert_eq!(site.init_outcome(Some(before)), refused(Refusal::StaleProducerEpoch));
-        let again = EndTransaction { reason, ..site.end_command(false, reason) };
-        assert_eq!(site.run(Command::EndTransaction(again)), refused(Refusal::InvalidTxnState), "nothing is open");
-    }
-}
-
-#[test]
-fn only_the_coordinator_writes_about_a_transactional_id_except_for_an_administrators_abort() {
-    let mut site = Site::new();
-    site.add(&[0], &[]);
-    let mut others: Vec<Epoch> = (2..12).map(|broker| site.cluster.join(broker)).collect();
-    others.push(site.broker);
-    let coordinator = site.cluster.state.coordinator(CoordinatorKind::Transaction, ID).expect("brokers are open").epoch;
-    let other = *others.iter().find(|broker| **broker != coordinator).expect("another broker");
-    let init = InitTransactions { transactional_id: ID.into(), timeout_ms: 1, expected: None };
-    let (producer_id, epoch) = site.now();
-    let groups = vec!["g".to_owned()];
-    let add = AddToTransaction { transactional_id: ID.into(), producer_id, epoch, partitions: vec![], groups };
-    let commands = [
-        Command::InitTransactions(init),
-        Command::AddToTransaction(add),
-        Command::EndTransaction(site.end_command(true, NEW)),
-        Command::EndTransaction(site.end_command(false, Timeout)),
-    ];
-    for command in commands {
-        let before = site.transaction().clone();
-        assert_eq!(site.cluster.run(other, command.clone()), refused(Refusal::NotCoordinator), "{command:?}");
-        assert_eq!(*site.transaction(), before);
-    }
-    let end = Command::EndTransaction(site.end_command(false, Admin));
-    assert!(matches!(site.cluster.run(other, end), Outcome::TransactionEnded { .. }));
-}
-
-/// The coordinator dies with a record on its way; the next one has taken over when it arrives.
-#[test]
-fn a_stale_coordinators_record_is_refused() {
-    let mut site = Site::new();
-    site.add(&[0], &[]);
-    let (mut stale, mut broker) = (site.broker, 2);
-    while site.cluster.state.coordinator(CoordinatorKind::Transaction, ID).expect("open").epoch == site.broker {
-        stale = site.broker;
-        site.cluster.join(broker);
-        broker += 1;
-    }
-    let late = Command::EndTransaction(site.end_command(true, OLD));
-    assert_eq!(site.cluster.run(stale, late.clone()), refused(Refusal::NotCoordinator));
-    site.cluster.run(stale, Command::CloseBroker { epoch: stale });
-    assert_eq!(site.cluster.run(stale, late.clone()), refused(Refusal::ClosedEpoch));
-    site.broker = site.cluster.state.coordinator(CoordinatorKind::Transaction, ID).expect("open").epoch;
-    assert_eq!(site.end(true, OLD), [site.at(0)], "the new one goes on where the old one stood");
-}
-
 #[test]
 fn a_transaction_over_50_partitions_ends_with_one_record_and_all_stable_offsets_move_at_once() {
     let mut site = Site::new();
@@ -389,10 +227,7 @@ fn a_transaction_over_50_partitions_ends_with_one_record_and_all_stable_offsets_
 #[test]
 fn the_oldest_open_transaction_holds_the_stable_offset() {
     let mut site = Site::new();
-    let mut other = InitTransactions { transactional_id: "other".into(), timeout_ms: 1, expected: None };
-    let Outcome::Producer { id: first, .. } = site.run(Command::InitTransactions(other.clone())) else { panic!() };
-    other.transactional_id = "another".into();
-    let Outcome::Producer { id: second, .. } = site.run(Command::InitTransactions(other)) else { panic!() };
+    let (first, second) = (site.init_other("other"), site.init_other("another"));
     let of = |id| in_transaction(batch(id, 0, 0, 1), Implicit);
     site.produce(0, of(first));
     site.produce(0, of(second));
@@ -410,168 +245,6 @@ fn the_oldest_open_transaction_holds_the_stable_offset() {
     assert_eq!(site.stability(0), (6, 6, vec![(1, 3), (2, 5)]));
     let listed = |range| site.partition(0).aborted_in(range).len();
     assert_eq!([listed(0..1), listed(0..2), listed(2..3), listed(4..5), listed(0..6)], [0, 1, 2, 1, 2]);
-}
-
-#[test]
-fn exhausted_epochs_give_a_new_producer_id() {
-    let mut site = Site::new();
-    let id = site.producer_id;
-    while site.epoch < i16::MAX - 1 {
-        site.init(None);
-    }
-    assert_eq!(site.now(), (id, i16::MAX - 1), "the last epoch that is given out");
-    site.produce(0, site.batch(Implicit, 0, 1));
-    let before = site.now();
-    let late = site.end_command(true, NEW);
-    site.end(true, NEW);
-    let (next, epoch) = site.now();
-    assert!(next > id && epoch == 0);
-    let BodyId::Marker(marker) = site.partition(0).extents[1].body else { panic!("a marker") };
-    assert_eq!((marker.producer_id, marker.epoch), (id, i16::MAX));
-    assert_eq!(site.run(Command::EndTransaction(late)), ended(next, 0), "a retry across the change");
-    assert_eq!(site.init_outcome(Some(before)), Outcome::Producer { id: next, epoch: 0, aborted: vec![] });
-    let old = in_transaction(batch(before.0, before.1, 1, 1), Implicit);
-    assert_eq!(site.produce(0, old), RunOutcome::InvalidProducerIdMapping);
-    assert!(site.cluster.state.transaction_of(id).is_none());
-    assert_eq!(site.cluster.state.transaction_of(next).map(|owner| owner.transactional_id.as_str()), Some(ID));
-    assert_eq!(site.produce(0, site.batch(Implicit, 0, 1)), accepted(2));
-}
-
-#[test]
-fn a_timeout_at_the_last_epoch_fences_and_the_next_producer_gets_a_new_id() {
-    let mut site = Site::new();
-    while site.epoch < i16::MAX - 1 {
-        site.init(None);
-    }
-    let (id, _) = site.now();
-    site.produce(0, site.batch(Implicit, 0, 1));
-    site.end(false, Timeout);
-    assert_eq!(site.now(), (id, i16::MAX));
-    site.init(None);
-    assert!(site.producer_id > id && site.epoch == 0);
-}
-
-#[test]
-fn an_exhausted_producer_that_goes_on_gets_a_new_id_and_the_same_one_again() {
-    let mut site = Site::new();
-    while site.epoch < i16::MAX - 1 {
-        site.init(None);
-    }
-    let before = site.now();
-    site.produce(0, site.batch(Implicit, 0, 1));
-    assert_eq!(site.init(Some(before)), [site.at(0)]);
-    let after = site.now();
-    assert!(after.0 > before.0 && after.1 == 0);
-    assert_eq!(site.stability(0), (2, 2, vec![(0, 1)]));
-    site.init(Some(before));
-    assert_eq!(site.now(), after);
-}
-
-/// KIP-360: a producer goes on after an error; the answer may be lost.
-#[test]
-fn kip_360_a_producer_that_goes_on_must_be_the_present_one_and_its_retry_gets_the_present_epoch() {
-    let mut site = Site::new();
-    let first = site.now();
-    site.init(Some(first));
-    assert_eq!(site.now(), (first.0, 1));
-    site.init(Some(first));
-    assert_eq!(site.now(), (first.0, 1), "the answer was lost");
-    site.produce(0, site.batch(Implicit, 0, 1));
-    assert_eq!(site.init(Some(first)), [], "the first attempt arrives late: the open transaction goes on");
-    assert_eq!(site.now(), (first.0, 1));
-    assert!(site.transaction().is_ongoing());
-    for wrong in [(first.0, 5), (first.0 + 1, 1), (first.0, -1)] {
-        assert_eq!(site.init_outcome(Some(wrong)), refused(Refusal::StaleProducerEpoch));
-    }
-    assert_eq!(site.init(Some((first.0, 1))), [site.at(0)], "its own open transaction is aborted");
-    assert_eq!(site.now(), (first.0, 2));
-    site.init(None);
-    let fenced = (first.0, 2);
-    assert_eq!(site.init_outcome(Some(fenced)), refused(Refusal::StaleProducerEpoch), "somebody else took over");
-    assert_eq!(site.init_outcome(Some((first.0, 1))), refused(Refusal::StaleProducerEpoch));
-}
-
-#[test]
-fn an_unknown_id_with_an_expected_producer_starts_anew() {
-    let mut site = Site::new();
-    let init = InitTransactions { transactional_id: "new".into(), timeout_ms: 1, expected: Some((77, 3)) };
-    let Outcome::Producer { id, epoch: 0, .. } = site.run(Command::InitTransactions(init)) else { panic!() };
-    assert!(id > site.producer_id);
-    let Outcome::ProducerIds { first } = site.run(Command::AllocateProducerIds { count: 10 }) else { panic!() };
-    assert_eq!(first, id + 1, "both come from one counter");
-}
-
-#[test]
-fn a_takeover_aborts_what_is_open_in_the_same_step() {
-    let mut site = Site::new();
-    site.add(&[1], &["readers"]);
-    site.commit_offset("readers", 5, false).expect("added");
-    site.produce(1, site.batch(Explicit, 0, 2));
-    let old = site.now();
-    assert_eq!(site.init(None), [site.at(1)]);
-    assert_eq!(site.now(), (old.0, old.1 + 1));
-    assert_eq!(site.stability(1), (3, 3, vec![(0, 2)]));
-    assert!(site.cluster.state.group("readers").is_none(), "nothing is left of it");
-    assert_eq!(site.transaction().phase, TransactionPhase::Empty);
-    let end = EndTransaction { epoch: old.1, ..site.end_command(true, OLD) };
-    assert_eq!(site.run(Command::EndTransaction(end)), refused(Refusal::StaleProducerEpoch));
-}
-
-#[test]
-fn nothing_to_end_is_an_error_but_for_an_abort_of_the_new_protocol() {
-    let mut site = Site::new();
-    let invalid = refused(Refusal::InvalidTxnState);
-    for (commit, reason) in [(true, OLD), (false, OLD), (true, NEW), (false, Timeout), (false, Admin)] {
-        let end = site.end_command(commit, reason);
-        assert_eq!(site.run(Command::EndTransaction(end)), invalid, "{commit} {reason:?}");
-    }
-    assert_eq!(site.end(false, NEW), []);
-    assert_eq!(site.epoch, 1);
-    site.end(false, NEW);
-    assert_eq!(site.epoch, 2);
-    let unknown = EndTransaction { transactional_id: "unknown".into(), ..site.end_command(true, NEW) };
-    assert_eq!(site.run(Command::EndTransaction(unknown)), refused(Refusal::InvalidProducerIdMapping));
-    let wrong = EndTransaction { producer_id: 99, ..site.end_command(true, NEW) };
-    assert_eq!(site.run(Command::EndTransaction(wrong)), refused(Refusal::InvalidProducerIdMapping));
-}
-
-#[test]
-fn the_first_batch_of_an_implicit_join_has_sequence_0() {
-    let mut site = Site::new();
-    assert_eq!(site.produce(0, site.batch(Implicit, 5, 1)), RunOutcome::OutOfOrderSequence);
-    assert!(!site.transaction().is_ongoing(), "a rejected batch opens nothing");
-    assert_eq!(site.produce(0, site.batch(Implicit, 0, 5)), accepted(0));
-    assert_eq!(site.produce(0, site.batch(Implicit, 5, 1)), accepted(5));
-    site.add(&[1], &[]);
-    assert_eq!(site.produce(1, site.batch(Explicit, 7, 1)), accepted(0), "as ever with the old protocol");
-}
-
-#[test]
-fn sequences_start_again_with_every_epoch() {
-    let mut site = Site::new();
-    for round in 0..4i64 {
-        assert_eq!(site.produce(0, site.batch(Implicit, 0, 2)), accepted(5 * round));
-        assert_eq!(site.produce(0, site.batch(Implicit, 0, 2)), duplicate(5 * round));
-        assert_eq!(site.produce(0, site.batch(Implicit, 3, 2)), RunOutcome::OutOfOrderSequence);
-        assert_eq!(site.produce(0, site.batch(Implicit, 2, 2)), accepted(5 * round + 2));
-        site.end(round % 2 == 0, NEW);
-    }
-    site.init(Some(site.now()));
-    assert_eq!(site.produce(0, site.batch(Implicit, 4, 2)), RunOutcome::OutOfOrderSequence);
-    assert_eq!(site.produce(0, site.batch(Implicit, 0, 2)), accepted(20));
-}
-
-#[test]
-fn a_plain_batch_does_not_pass_its_producers_open_transaction_by() {
-    let mut site = Site::new();
-    site.produce(0, site.batch(Implicit, 0, 1));
-    let plain_batch = batch(site.producer_id, site.epoch, 1, 1);
-    assert_eq!(site.produce(0, plain_batch), RunOutcome::InvalidTxnState);
-    let stranger = in_transaction(batch(4711, 0, 0, 1), Implicit);
-    assert_eq!(site.produce(0, stranger), RunOutcome::InvalidProducerIdMapping);
-    assert_eq!(site.produce(0, batch(4711, 0, 0, 1)), accepted(1), "an idempotent producer has no transactional id");
-    let ahead = in_transaction(batch(site.producer_id, site.epoch + 1, 0, 1), Implicit);
-    assert_eq!(site.produce(0, ahead), RunOutcome::StaleProducerEpoch);
 }
 
 #[test]
@@ -685,52 +358,6 @@ fn partitions_that_do_not_exist_do_not_join() {
     assert_eq!(site.add(&[0], &[]), refused(Refusal::StaleProducerEpoch));
     site.producer_id += 1;
     assert_eq!(site.add(&[0], &[]), refused(Refusal::InvalidProducerIdMapping));
-}
-
-#[test]
-fn idle_transactional_ids_are_forgotten_and_open_ones_are_not() {
-    let mut site = Site::new();
-    let open = InitTransactions { transactional_id: "open".into(), timeout_ms: 1, expected: None };
-    let Outcome::Producer { id, .. } = site.run(Command::InitTransactions(open)) else { panic!() };
-    site.produce(0, in_transaction(batch(id, 0, 0, 1), Implicit));
-    site.cluster.now_ms += TRANSACTIONAL_ID_EXPIRY_MS - 1;
-    site.produce(0, plain(1));
-    assert_eq!(site.cluster.state.transactions().count(), 2);
-    site.cluster.now_ms += 2 * PRODUCER_SWEEP_MS;
-    site.produce(0, plain(1));
-    let left: Vec<&str> = site.cluster.state.transactions().map(|left| left.transactional_id.as_str()).collect();
-    assert_eq!(left, ["open"]);
-    let before = site.now();
-    site.init(Some(before));
-    assert!(site.producer_id > before.0, "known no longer");
-}
-
-#[test]
-fn a_limited_number_of_transactional_ids_is_remembered() {
-    let mut site = Site::new();
-    site.produce(0, site.batch(Implicit, 0, 1));
-    site.cluster.now_ms += 1;
-    let id = |number: usize| format!("id-{number}");
-    for number in 0..TRANSACTIONAL_IDS_MAX {
-        let init = InitTransactions { transactional_id: id(number), timeout_ms: 1, expected: None };
-        let record = site.cluster.record(site.broker, Command::InitTransactions(init));
-        site.cluster.state.apply(site.cluster.state.applied().next(), &record);
-    }
-    let state = &site.cluster.state;
-    assert_eq!(state.transactions().count(), TRANSACTIONAL_IDS_MAX - TRANSACTIONAL_IDS_MAX / 8 + 1);
-    assert!(state.transaction(ID).is_some_and(Transaction::is_ongoing), "what is open stays");
-    assert!(state.transaction(&id(0)).is_none() && state.transaction(&id(TRANSACTIONAL_IDS_MAX - 1)).is_some());
-}
-
-#[test]
-fn producers_are_shown_with_their_open_transactions() {
-    let mut site = Site::new();
-    site.produce(0, batch(500, 2, 0, 3));
-    site.produce(0, site.batch(Implicit, 0, 2));
-    let views: Vec<ProducerView> = site.partition(0).producers().collect();
-    let last_ms = site.cluster.now_ms;
-    let open = ProducerView { id: site.producer_id, epoch: 0, last_sequence: 1, last_ms, txn_start: Some(3) };
-    assert_eq!(views, [open, ProducerView { id: 500, epoch: 2, last_sequence: 2, last_ms, txn_start: None }]);
 }
 
 #[test]

@@ -269,7 +269,7 @@ impl Model {
         let aborted = self.finish(seq, time_ms, &mut id, false, true);
         match id.present() {
             _ if is_new => {
-                id.lives.push(Life { producer_id: self.next_producer_id, epoch: 0, asked_by: None });
+                id.lives.push(Life { producer_id: self.next_producer_id, epoch: 0, asked_by: init.expected });
                 self.next_producer_id += 1;
             }
             (producer_id, epoch) => {
@@ -375,6 +375,7 @@ impl Model {
             None => return Err(Refusal::UnknownGroup),
         }
         let txn = match &commit.txn {
+            None if matches!(commit.fence, GroupFence::Transactional) => return Err(Refusal::InvalidTxnState),
             None => None,
             Some(TxnFence { transactional_id, producer_id, epoch, implicit }) => {
                 let id = self.coordinated.ids.get_mut(transactional_id).ok_or(Refusal::InvalidProducerIdMapping)?;

@@ -26,6 +26,15 @@ impl Stored {
     }
 }
 
+/// A transaction as a partition saw it.
+struct Written {
+    txn: Seq,
+    producer_id: i64,
+    first: i64,
+    /// Offset of its marker, and whether that commits.
+    end: Option<(i64, bool)>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct ModelPartition {
     pub(super) stored: Vec<Stored>,
@@ -41,30 +50,30 @@ impl ModelPartition {
         base_offset
     }
 
-    /// First offset of each transaction that wrote here, with its marker's offset and result if it has one.
-    fn transactions(&self) -> Vec<(i64, i64, Option<(i64, bool)>)> {
-        let mut found: Vec<(Seq, i64, i64, Option<(i64, bool)>)> = Vec::new();
+    /// The transactions that wrote here.
+    fn transactions(&self) -> Vec<Written> {
+        let mut found: Vec<Written> = Vec::new();
         for stored in &self.stored {
             let Some((txn, producer_id)) = stored.txn else { continue };
             // One commit may open several transactions.
-            let known = found.iter_mut().find(|(other, producer, ..)| (*other, *producer) == (txn, producer_id));
+            let known = found.iter_mut().find(|written| (written.txn, written.producer_id) == (txn, producer_id));
             match (known, stored.marker()) {
-                (Some((.., end)), Some(commit)) => *end = Some((stored.base_offset, commit)),
-                (None, None) => found.push((txn, producer_id, stored.base_offset, None)),
+                (Some(written), Some(commit)) => written.end = Some((stored.base_offset, commit)),
+                (None, None) => found.push(Written { txn, producer_id, first: stored.base_offset, end: None }),
                 (Some(_), None) | (None, Some(_)) => {}
             }
         }
-        found.into_iter().map(|(_, producer_id, first_offset, end)| (producer_id, first_offset, end)).collect()
+        found
     }
 
     pub(super) fn last_stable_offset(&self) -> i64 {
-        let open = self.transactions().into_iter().filter(|(.., end)| end.is_none());
-        open.map(|(_, first, _)| first.max(self.log_start)).min().unwrap_or(self.next_offset)
+        let open = self.transactions().into_iter().filter(|written| written.end.is_none());
+        open.map(|written| written.first.max(self.log_start)).min().unwrap_or(self.next_offset)
     }
 
     /// Producer, first and last offset of the aborted transactions that matter to readers of these offsets.
     pub(super) fn aborted_in(&self, offsets: &Range<i64>) -> Vec<(i64, i64, i64)> {
-        let aborted = |(producer_id, first, end): (i64, i64, Option<(i64, bool)>)| match end {
+        let aborted = |Written { producer_id, first, end, .. }| match end {
             Some((last, false)) if last >= offsets.start.max(self.log_start) && first < offsets.end => {
                 Some((producer_id, first, last))
             }
