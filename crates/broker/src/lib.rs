@@ -26,4 +26,5 @@ mod zone;
 mod tests;
 
 pub use broker::Broker;
+pub use config::WITHOUT_EFFECT;
 pub use settings::BrokerSettings;
