@@ -17,7 +17,6 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::{ProduceRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -53,7 +52,7 @@ pub struct BenchArgs {
     /// Requests under way per connection
     #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     in_flight: u16,
-    /// Batches per second over all connections [default: as many as the cluster takes]
+    /// Batches per second in all [default: as many as go through]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Do not read back what was written
@@ -89,7 +88,7 @@ pub async fn run(args: BenchArgs) -> Outcome {
         let starts: BTreeMap<i32, i64> = before.iter().map(|(partition, offsets)| (*partition, offsets.end)).collect();
         listing.push(fetch(&client, &args.topic, starts).await?.row("fetch"));
     }
-    listing.print(args.output, &mut io::stdout().lock())?;
+    listing.show(args.output)?;
     Ok(Exit::Ok)
 }
 

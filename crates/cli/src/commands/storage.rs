@@ -2,7 +2,7 @@
 
 use crate::args::SettingsArgs;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Format, Listing, column};
+use crate::output::{Format, Listing, column, screen_columns};
 use crate::settings::units::round_bytes;
 use crate::settings::{ConfigErrors, StoreUrl, resolve, store_url_of};
 use crate::storage::{Vault, VaultError, inspect, verify};
@@ -14,9 +14,9 @@ use std::path::Path;
 /// What to do with a store.
 #[derive(Debug, clap::Subcommand)]
 pub enum StorageVerb {
-    /// Explain an object of the store, or a local file: segment, log entry, journal chunk, snapshot
+    /// Explain an object or a file: segment, log entry, chunk, snapshot
     Inspect(InspectArgs),
-    /// Prove the store against its metadata: nothing missing, everything whole, what is unreferenced
+    /// Prove the store against its metadata: nothing missing, all whole
     Verify(VerifyArgs),
 }
 
@@ -36,7 +36,7 @@ pub struct InspectArgs {
 /// Arguments of `frazil storage verify`.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
-    /// The store: a URL or a directory [default: the setting store.url, else ./frazil-data]
+    /// URL or directory [default: the setting store.url, else ./frazil-data]
     store: Option<String>,
     /// How to print what was found
     #[arg(short = 'o', long, value_enum, default_value_t)]
@@ -87,7 +87,7 @@ async fn inspect(args: InspectArgs) -> Outcome {
             writeln!(out, "{}", explanation.summary)?;
             if let Some(outline) = outline(&explanation.details) {
                 writeln!(out)?;
-                outline.print(args.output, &mut out)?;
+                outline.print_within(args.output, screen_columns(), &mut out)?;
             }
         }
     }
@@ -135,7 +135,7 @@ async fn verify(args: VerifyArgs) -> Outcome {
         listing.push(vec![finding.severity.name().into(), object.into(), finding.detail.clone().into()]);
     }
     if !report.findings.is_empty() || !matches!(args.output, Format::Table | Format::Wide) {
-        listing.print(args.output, &mut io::stdout().lock())?;
+        listing.show(args.output)?;
     }
     let verify::Report { topics, partitions, extents, bodies, records, applied, .. } = report;
     eprintln!(
