@@ -83,13 +83,22 @@ impl Keeper {
     }
 
     /// The group that a classic one becomes.
-    pub fn upgrade(
-        classic: &GroupGeneration,
-        outlook: Arc<dyn Outlook>,
-        now_ms: u64,
-    ) -> Result<Keeper, UpgradeError> {
+    pub fn upgrade(classic: &GroupGeneration, outlook: Arc<dyn Outlook>, now_ms: u64) -> Result<Keeper, UpgradeError> {
         let members = migration::upgrade(classic, &outlook.topics(), outlook.rules())?;
         Ok(Keeper::new(members, outlook, now_ms))
+    }
+
+    /// The group with its first member of the consumer protocol, or nothing if that member is refused.
+    pub fn with_first(
+        mut self,
+        now_ms: u64,
+        waiter: WaiterId,
+        heartbeat: &Heartbeat,
+    ) -> Result<(Keeper, Vec<Effect>), HeartbeatRefused> {
+        let reply = self.beat(now_ms, heartbeat)?;
+        self.reply(waiter, true, Answer::ConsumerHeartbeat(Ok(reply)));
+        let effects = self.take_effects();
+        Ok((self, effects))
     }
 
     /// A ConsumerGroupHeartbeat.
@@ -221,10 +230,9 @@ impl Keeper {
     fn leave_classic(&mut self, leavers: Vec<Leaver>) -> Vec<LeftMember> {
         let mut leaving = BTreeSet::new();
         let mut left = |leaver: Leaver| {
-            let identity =
-                ClassicIdentity { member_id: &leaver.member_id, instance_id: leaver.instance_id.as_deref() };
+            let identity = ClassicIdentity { member_id: &leaver.member_id, instance_id: leaver.instance_id.as_deref() };
             let member = self.members.classic_member(identity).map(|member| member.member_id.clone());
-            let result = member.map(|member| drop(leaving.insert(member))).map_err(GroupError::from);
+            let result = member.map(|member| leaving.extend([member])).map_err(GroupError::from);
             LeftMember { leaver, result }
         };
         let left: Vec<_> = leavers.into_iter().map(&mut left).collect();

@@ -442,7 +442,8 @@ pub(crate) fn state_name<'a>(
     members: impl Iterator<Item = &'a ConsumerMember>,
 ) -> &'static str {
     let mut members = members.peekable();
-    let is_settled = |member: &ConsumerMember| member.state == MemberState::Stable && member.member_epoch == target_epoch;
+    let is_settled =
+        |member: &ConsumerMember| member.state == MemberState::Stable && member.member_epoch == target_epoch;
     match () {
         () if members.peek().is_none() => "Empty",
         () if group_epoch > target_epoch => "Assigning",

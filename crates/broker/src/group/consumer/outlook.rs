@@ -91,7 +91,8 @@ fn assignors(setting: &str) -> Vec<Assignor> {
         Some("RangeAssignor") => Some(Assignor::Range),
         _ => None,
     };
-    let named: Vec<_> = list_items(setting).iter().filter_map(|item| Assignor::named(item).or(by_class(item))).collect();
+    let named: Vec<_> =
+        list_items(setting).iter().filter_map(|item| Assignor::named(item).or(by_class(item))).collect();
     if named.is_empty() { Assignor::ALL.to_vec() } else { named }
 }
 

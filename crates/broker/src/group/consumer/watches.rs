@@ -34,11 +34,7 @@ pub(crate) struct Watches(BTreeMap<String, Watch>);
 
 impl Watches {
     /// Everybody's time starts now.
-    pub fn start<'a>(
-        now_ms: u64,
-        members: impl Iterator<Item = &'a ConsumerMember>,
-        session_ms: u64,
-    ) -> Watches {
+    pub fn start<'a>(now_ms: u64, members: impl Iterator<Item = &'a ConsumerMember>, session_ms: u64) -> Watches {
         let watch = |member: &ConsumerMember| {
             let revokes = member.state == MemberState::Unrevoked && member.classic.is_none();
             let revoked_ms = revokes.then(|| after(now_ms, member.rebalance_timeout_ms));
