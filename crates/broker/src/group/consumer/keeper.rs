@@ -347,12 +347,14 @@ impl Keeper {
 
     /// Members are gone for good.
     fn remove(&mut self, leaving: &BTreeSet<String>) {
-        let downgrades = migration::may_downgrade(&self.members, leaving, self.outlook.rules());
-        self.members.fence(leaving);
-        self.watch_members_only();
-        if downgrades {
+        if migration::may_downgrade(&self.members, leaving, self.outlook.rules()) {
+            // The classic group goes on in the generation that its members know.
+            leaving.iter().for_each(|member| self.members.remove(member));
             self.downgrade_if_due(true);
+        } else {
+            self.members.fence(leaving);
         }
+        self.watch_members_only();
     }
 
     fn downgrade_if_due(&mut self, rebalances: bool) {
