@@ -4,6 +4,8 @@ pub(crate) mod add_offsets_to_txn;
 pub(crate) mod add_partitions_to_txn;
 pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
+pub(crate) mod consumer_group_describe;
+pub(crate) mod consumer_group_heartbeat;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_groups;
@@ -184,6 +186,8 @@ pub(crate) async fn handle(node: &Arc<Node>, request: Request, stopping: Stoppin
         key::ALTER_CONFIGS => alter_configs::handle_replacing(node, &request).await,
         key::INCREMENTAL_ALTER_CONFIGS => alter_configs::handle_incremental(node, &request).await,
         key::DESCRIBE_CLUSTER => describe_cluster::handle(node, &request),
+        key::CONSUMER_GROUP_HEARTBEAT => consumer_group_heartbeat::handle(node, &request, stopping).await,
+        key::CONSUMER_GROUP_DESCRIBE => consumer_group_describe::handle(node, &request),
         key => Err(key::Unsupported { key, version: request.header.api_version }.into()),
     }
 }

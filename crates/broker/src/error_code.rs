@@ -2,6 +2,7 @@
 //! every match is exhaustive, so a new error cannot go out unnoticed.
 
 use crate::group::GroupError;
+use crate::group::consumer::{HeartbeatError, HeartbeatRefused, InvalidHeartbeat};
 use frazil_log::{FetchError, ProduceError, ProposeError};
 use frazil_meta::state::Refusal;
 use frazil_wire::batch::BatchError;
@@ -92,6 +93,30 @@ pub(crate) fn of_group(error: GroupError) -> ResponseError {
         GroupError::StaleProducerEpoch => ResponseError::InvalidProducerEpoch,
         GroupError::InvalidProducerIdMapping => ResponseError::InvalidProducerIdMapping,
         GroupError::InvalidTxnState => ResponseError::InvalidTxnState,
+    }
+}
+
+/// Of a heartbeat or a description of a group of the consumer protocol.
+pub(crate) fn of_consumer_group(refused: &HeartbeatRefused) -> ResponseError {
+    match refused {
+        HeartbeatRefused::Invalid(InvalidHeartbeat::Request(_)) => ResponseError::InvalidRequest,
+        HeartbeatRefused::Invalid(InvalidHeartbeat::Assignor { .. }) => ResponseError::UnsupportedAssignor,
+        HeartbeatRefused::Member(error) => of_heartbeat(error),
+        HeartbeatRefused::Upgrade(_) | HeartbeatRefused::UnknownGroup(_) | HeartbeatRefused::NotOfThisProtocol(_) => {
+            ResponseError::GroupIdNotFound
+        }
+        HeartbeatRefused::Group(error) => of_group(*error),
+    }
+}
+
+fn of_heartbeat(error: &HeartbeatError) -> ResponseError {
+    match error {
+        HeartbeatError::GroupFull { .. } => ResponseError::GroupMaxSizeReached,
+        HeartbeatError::UnknownMember { .. } | HeartbeatError::UnknownInstance { .. } => ResponseError::UnknownMemberId,
+        HeartbeatError::FencedEpoch { .. } => ResponseError::FencedMemberEpoch,
+        HeartbeatError::FencedInstance { .. } => ResponseError::FencedInstanceId,
+        HeartbeatError::UnreleasedInstance { .. } => ResponseError::UnreleasedInstanceId,
+        HeartbeatError::InvalidExpression { .. } => ResponseError::InvalidRegularExpression,
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod membership;
 mod offsets;
 mod settings;
 
+pub(crate) use consumer::ConsumerSettings;
 pub(crate) use coordinator::GroupCoordinator;
 pub(crate) use describe::{GroupDescription, ListedGroup};
 pub(crate) use error::GroupError;

@@ -2,7 +2,7 @@
 
 use crate::budget::Budget;
 use crate::config::{Layers, TopicRules, Values};
-use crate::group::{GroupCoordinator, GroupSettings};
+use crate::group::{ConsumerSettings, GroupCoordinator, GroupSettings};
 use crate::metrics::Metrics;
 use crate::settings::BrokerSettings;
 use frazil_base::BrokerId;
@@ -46,7 +46,7 @@ impl Node {
         fixed.extend(listening.map(|address| ("listeners".to_owned(), format!("PLAINTEXT://{address}"))));
         let operators = Layers { topic: None, broker: None, cluster: None, fixed: &fixed };
         let default_rules = TopicRules::of(operators);
-        let groups = GroupCoordinator::new(log.clone(), GroupSettings::of(operators));
+        let groups = GroupCoordinator::new(log.clone(), GroupSettings::of(operators), ConsumerSettings::of(operators));
         let waits = &metrics.back_pressure_waits;
         let in_flight = metrics.request_bytes_in_flight.clone();
         let requests = Budget::new(settings.request_bytes_in_flight, in_flight, waits.clone());

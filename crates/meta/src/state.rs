@@ -119,6 +119,8 @@ pub struct State {
     sweep_due_ms: i64,
     brokers: Brokers,
     topics: Topics,
+    /// The last record that created, deleted or widened a topic, or a later one.
+    topics_changed: Seq,
     /// Settings of brokers and of the cluster; those of topics are in the topics.
     configs: BTreeMap<ConfigResource, BTreeMap<String, String>>,
     bodies: Bodies,
@@ -147,6 +149,7 @@ impl State {
             sweep_due_ms: i64::MIN,
             brokers: Brokers::default(),
             topics: Topics::default(),
+            topics_changed: Seq::ZERO,
             configs: BTreeMap::new(),
             bodies: Bodies::default(),
             groups: Groups::default(),
@@ -221,9 +224,10 @@ impl State {
                 self.feature_level = self.feature_level.max(*level);
                 Outcome::Done
             }
-            Command::CreateTopic(create) => done(self.create_topic(create, now_ms)),
-            Command::DeleteTopic { topic } => done(self.delete_topic(*topic, now_ms)),
-            Command::CreatePartitions { topic, total } => done(self.create_partitions(*topic, *total)),
+            Command::CreateTopic(_) | Command::DeleteTopic { .. } | Command::CreatePartitions { .. } => {
+                self.topics_changed = seq;
+                done(self.change_topics(&record.command, now_ms))
+            }
             Command::AlterConfigs { resource, replace, changes } => {
                 done(self.alter_configs(resource, *replace, changes))
             }
@@ -276,6 +280,15 @@ impl State {
         let is_own = self.coordinator(kind, key).is_some_and(|broker| broker.epoch == record.epoch);
         let is_accepted = is_own || self.rules.broken(Mutation::IgnoreCoordinator);
         if is_accepted { Ok(()) } else { Err(Refusal::NotCoordinator) }
+    }
+
+    fn change_topics(&mut self, command: &Command, now_ms: i64) -> Result<(), Refusal> {
+        match command {
+            Command::CreateTopic(create) => self.create_topic(create, now_ms),
+            Command::DeleteTopic { topic } => self.delete_topic(*topic, now_ms),
+            Command::CreatePartitions { topic, total } => self.create_partitions(*topic, *total),
+            other => unreachable!("{other:?} changes no topic"),
+        }
     }
 
     fn create_topic(&mut self, create: &CreateTopic, now_ms: i64) -> Result<(), Refusal> {

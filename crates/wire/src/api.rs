@@ -71,6 +71,10 @@ pub const DESCRIBE_PRODUCERS: i16 = 61;
 pub const DESCRIBE_TRANSACTIONS: i16 = 65;
 /// Key of the ListTransactions API.
 pub const LIST_TRANSACTIONS: i16 = 66;
+/// Key of the ConsumerGroupHeartbeat API.
+pub const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
+/// Key of the ConsumerGroupDescribe API.
+pub const CONSUMER_GROUP_DESCRIBE: i16 = 69;
 
 /// Lowest version of Produce that is served.
 pub const PRODUCE_SERVED_MIN: i16 = 3;
@@ -121,6 +125,8 @@ pub const SUPPORTED: &[ApiSupport] = &[
     support(DESCRIBE_PRODUCERS, 0, 0),
     support(DESCRIBE_TRANSACTIONS, 0, 0),
     support(LIST_TRANSACTIONS, 0, 2),
+    support(CONSUMER_GROUP_HEARTBEAT, 0, 1),
+    support(CONSUMER_GROUP_DESCRIBE, 0, 1),
 ];
 
 const fn support(key: i16, min: i16, max: i16) -> ApiSupport {
@@ -188,6 +194,8 @@ pub fn name(key: i16) -> &'static str {
         DESCRIBE_PRODUCERS => "DescribeProducers",
         DESCRIBE_TRANSACTIONS => "DescribeTransactions",
         LIST_TRANSACTIONS => "ListTransactions",
+        CONSUMER_GROUP_HEARTBEAT => "ConsumerGroupHeartbeat",
+        CONSUMER_GROUP_DESCRIBE => "ConsumerGroupDescribe",
         _ => "Unknown",
     }
 }

@@ -11,7 +11,7 @@ use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, Gr
 /// First version that says that a group does not exist (KIP-1043); before, it is dead.
 const NOT_FOUND_FROM: i16 = 6;
 /// All that Kafka's authorizers know of groups: READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS.
-const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(crate) const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 pub(crate) fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> {
     let wanted: DescribeGroupsRequest = request.decode()?;

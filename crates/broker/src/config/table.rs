@@ -225,6 +225,42 @@ pub(crate) const BROKER: &[Setting] = &[
     row("fetch.max.bytes", Int, "57671680", "Largest answer to a fetch, apart from one batch that may exceed it.")
         .rule(AtLeast(1024))
         .update(ReadOnly),
+    row("group.consumer.assignors", List, "uniform,range", "Assignors of the consumer protocol, the default first.")
+        .update(ReadOnly),
+    row(
+        "group.consumer.heartbeat.interval.ms",
+        Int,
+        "5000",
+        "How often members of the consumer protocol are heard of.",
+    )
+    .rule(AtLeast(1))
+    .update(ReadOnly),
+    row("group.consumer.max.heartbeat.interval.ms", Int, "15000", "Longest heartbeat interval that a group may set.")
+        .rule(AtLeast(1))
+        .update(ReadOnly),
+    row("group.consumer.max.session.timeout.ms", Int, "60000", "Longest session timeout that a group may set.")
+        .rule(AtLeast(1))
+        .update(ReadOnly),
+    row("group.consumer.max.size", Int, "2147483647", "Members of a group of the consumer protocol.")
+        .rule(AtLeast(1))
+        .update(ReadOnly),
+    row(
+        "group.consumer.migration.policy",
+        String,
+        "bidirectional",
+        "Whether classic groups may become groups of the consumer protocol while they run, and back.",
+    )
+    .rule(OneOf(&["bidirectional", "upgrade", "downgrade", "disabled"]))
+    .update(ReadOnly),
+    row("group.consumer.min.heartbeat.interval.ms", Int, "5000", "Shortest heartbeat interval that a group may set.")
+        .rule(AtLeast(1))
+        .update(ReadOnly),
+    row("group.consumer.min.session.timeout.ms", Int, "45000", "Shortest session timeout that a group may set.")
+        .rule(AtLeast(1))
+        .update(ReadOnly),
+    row("group.consumer.session.timeout.ms", Int, "45000", "How long a member of the consumer protocol may be silent.")
+        .rule(AtLeast(1))
+        .update(ReadOnly),
     row("group.initial.rebalance.delay.ms", Int, "3000", "Wait for more members before a new group's first rebalance.")
         .rule(AtLeast(0))
         .update(ReadOnly),

@@ -8,6 +8,7 @@
 //! members, whose sessions then start anew. They leave it when they are empty, when a record could not be written (what
 //! the log knows is then read again), or when another broker becomes their coordinator; whoever waits is told.
 
+mod consumer;
 mod protocol;
 mod roles;
 mod run;
@@ -15,6 +16,7 @@ mod run;
 pub(super) use protocol::Protocol;
 
 use super::alarms::Alarms;
+use super::consumer::{ConsumerSettings, LogOutlook, Outlook};
 use super::membership::{
     Answer, Committing, Effect, Join, JoinRefused, Joined, Leaver, LeftMember, RecordId, Sync, Synced, WaiterId,
 };
@@ -38,6 +40,7 @@ pub(crate) struct GroupCoordinator(Arc<Inner>);
 pub(super) struct Inner {
     pub log: Log,
     pub settings: GroupSettings,
+    outlook: Arc<dyn Outlook>,
     pub committer: Committer,
     alarms: Alarms,
     /// Locked before the state, never while a group is locked.
@@ -79,10 +82,11 @@ enum Alarm {
 
 impl GroupCoordinator {
     /// No group is in memory yet. [`GroupCoordinator::run`] has to run for records to have outcomes.
-    pub fn new(log: Log, settings: GroupSettings) -> GroupCoordinator {
+    pub fn new(log: Log, settings: GroupSettings, consumer: ConsumerSettings) -> GroupCoordinator {
         let (records, recorded) = mpsc::unbounded_channel();
         GroupCoordinator(Arc::new(Inner {
             committer: Committer::new(log.clone()),
+            outlook: Arc::new(LogOutlook::new(log.clone(), consumer)),
             log,
             settings,
             alarms: Alarms::new(),
@@ -165,7 +169,7 @@ impl GroupCoordinator {
         let pending = self.with(&commit.group, Alarm::Keep, |_, kept| {
             let fence = kept.protocol.check_commit(now_ms, &committing)?;
             let Commit { group, txn, offsets, .. } = commit.clone();
-            Ok(self.0.committer.submit(GroupCommit { group, fence, txn, offsets }))
+            Ok::<_, GroupError>(self.0.committer.submit(GroupCommit { group, fence, txn, offsets }))
         })??;
         pending.settled().await
     }
@@ -248,8 +252,11 @@ impl GroupCoordinator {
         if let Some(slot) = groups.get(group) {
             return Ok(slot.clone());
         }
-        let protocol = Protocol::load(group, &state, self.0.settings.rules, self.0.alarms.now_ms());
+        // A keeper looks at the log itself.
+        let known = state.group(group).cloned();
         drop(state);
+        let protocol =
+            Protocol::load(group, known.as_ref(), self.0.settings.rules, &self.0.outlook, self.0.alarms.now_ms());
         let (waiters, last_waiter, alarm_ms, is_gone) = (BTreeMap::new(), 0, None, false);
         let kept = Mutex::new(Kept { protocol, waiters, last_waiter, alarm_ms, is_gone });
         let slot = Arc::new(Slot { group: group.to_owned(), kept });

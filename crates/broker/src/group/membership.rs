@@ -275,6 +275,17 @@ impl Membership {
         self.take_effects()
     }
 
+    /// What becomes a group of the consumer protocol; `None` while the log is behind.
+    pub fn to_upgrade(&self) -> Option<GroupGeneration> {
+        self.records.is_empty().then(|| self.snapshot(None))
+    }
+
+    /// All members have to join again.
+    pub fn rebalance(&mut self, now_ms: u64) -> Vec<Effect> {
+        self.prepare(now_ms);
+        self.take_effects()
+    }
+
     pub fn state(&self) -> GroupState {
         match self.phase {
             Phase::Empty => GroupState::Empty,

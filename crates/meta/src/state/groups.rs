@@ -51,6 +51,14 @@ pub struct ClassicGroup {
     pub members: BTreeMap<String, ClassicMember>,
 }
 
+impl From<GroupGeneration> for ClassicGroup {
+    fn from(new: GroupGeneration) -> ClassicGroup {
+        let members = new.members.into_iter().map(|member| (member.member_id.clone(), member)).collect();
+        let GroupGeneration { generation, protocol_type, protocol, leader, .. } = new;
+        ClassicGroup { generation, protocol_type, protocol, leader, members }
+    }
+}
+
 /// A group of the consumer protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerGroup {
@@ -234,15 +242,8 @@ impl State {
         if new.generation < epoch && !self.rules.broken(Mutation::AcceptStaleGeneration) {
             return Err(Refusal::StaleGeneration);
         }
-        let members = new.members.iter().map(|member| (member.member_id.clone(), member.clone())).collect();
         let group = self.groups.get_or_create(&new.group, record.time_ms);
-        group.kind = GroupKind::Classic(ClassicGroup {
-            generation: new.generation,
-            protocol_type: new.protocol_type.clone(),
-            protocol: new.protocol.clone(),
-            leader: new.leader.clone(),
-            members,
-        });
+        group.kind = GroupKind::Classic(ClassicGroup::from(new.clone()));
         group.changed_ms = record.time_ms;
         Ok(())
     }

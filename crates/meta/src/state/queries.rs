@@ -39,6 +39,11 @@ impl State {
         self.topics.iter_by_name()
     }
 
+    /// The last record that created, deleted or widened a topic, or a later one: while it stays, so do the topics.
+    pub fn topics_changed(&self) -> Seq {
+        self.topics_changed
+    }
+
     /// One partition.
     pub fn partition(&self, partition: TopicPartition) -> Option<&Partition> {
         self.topics.partition(partition)

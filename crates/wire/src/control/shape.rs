@@ -256,6 +256,21 @@ const CREATE_PARTITIONS: &[Field] = &[
 
 const DESCRIBE_CLUSTER: &[Field] = &[always(BOOLEAN), since(1, INT8), since(2, BOOLEAN)];
 
+const CONSUMER_GROUP_HEARTBEAT: &[Field] = &[
+    always(String),                                         // group
+    always(String),                                         // member id
+    always(INT32),                                          // member epoch
+    always(String),                                         // instance id
+    always(String),                                         // rack
+    always(INT32),                                          // rebalance timeout
+    always(Strings),                                        // topics
+    since(1, String),                                       // regular expression
+    always(String),                                         // assignor
+    always(Structures(&[always(UUID), always(Values(4))])), // owned partitions
+];
+
+const CONSUMER_GROUP_DESCRIBE: &[Field] = &[always(Strings), always(BOOLEAN)];
+
 fn fields(key: i16) -> Option<&'static [Field]> {
     match key {
         api::LIST_OFFSETS => Some(LIST_OFFSETS),
@@ -289,6 +304,8 @@ fn fields(key: i16) -> Option<&'static [Field]> {
         api::DESCRIBE_PRODUCERS => Some(DESCRIBE_PRODUCERS),
         api::DESCRIBE_TRANSACTIONS => Some(DESCRIBE_TRANSACTIONS),
         api::LIST_TRANSACTIONS => Some(LIST_TRANSACTIONS),
+        api::CONSUMER_GROUP_HEARTBEAT => Some(CONSUMER_GROUP_HEARTBEAT),
+        api::CONSUMER_GROUP_DESCRIBE => Some(CONSUMER_GROUP_DESCRIBE),
         _ => None,
     }
 }

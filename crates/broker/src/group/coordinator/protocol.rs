@@ -1,12 +1,13 @@
 //! A group's members, by the protocol they speak.
 
 use crate::group::GroupError;
-use crate::group::consumer::Keeper;
+use crate::group::consumer::{Keeper, Outlook};
 use crate::group::membership::{
     Committing, Effect, GroupState, Join, Leaver, Membership, RecordId, Rules, Sync, WaiterId,
 };
 use frazil_meta::record::GroupFence;
-use frazil_meta::state::{GroupKind, State};
+use frazil_meta::state::{ClassicGroup, Group, GroupKind};
+use std::sync::Arc;
 
 /// What is kept of a group's members.
 #[derive(Debug)]
@@ -19,14 +20,14 @@ pub(crate) enum Protocol {
 
 impl Protocol {
     /// What the log knows of a group. A group without members speaks the classic protocol until somebody joins.
-    pub fn load(group: &str, state: &State, rules: Rules, now_ms: u64) -> Protocol {
-        let Some(recorded) = state.group(group) else {
+    pub fn load(group: &str, known: Option<&Group>, rules: Rules, outlook: &Arc<dyn Outlook>, now_ms: u64) -> Protocol {
+        let Some(recorded) = known else {
             return Protocol::Classic(Membership::empty(group, 0, None, rules));
         };
         match &recorded.kind {
             GroupKind::Classic(classic) => Protocol::Classic(Membership::restore(group, classic, rules, now_ms)),
             GroupKind::Consumer(consumer) if !consumer.members.is_empty() => {
-                Protocol::Consumer(Keeper::restore(group, consumer, now_ms))
+                Protocol::Consumer(Keeper::restore(group, consumer, outlook.clone(), now_ms))
             }
             GroupKind::Offsets | GroupKind::Consumer(_) => {
                 Protocol::Classic(Membership::empty(group, recorded.epoch(), None, rules))
@@ -87,11 +88,19 @@ impl Protocol {
         })
     }
 
-    pub fn recorded(&mut self, now_ms: u64, record: RecordId) -> Vec<Effect> {
-        match self {
-            Protocol::Classic(group) => group.recorded(now_ms, record),
-            Protocol::Consumer(group) => group.recorded(now_ms, record),
+    pub fn recorded(&mut self, now_ms: u64, record: RecordId, rules: Rules) -> Vec<Effect> {
+        let group = match self {
+            Protocol::Classic(group) => return group.recorded(now_ms, record),
+            Protocol::Consumer(group) => group,
+        };
+        let mut effects = group.recorded(now_ms, record);
+        if let Some((classic, rebalances)) = group.take_downgraded() {
+            let id = classic.group.clone();
+            let mut members = Membership::restore(&id, &ClassicGroup::from(classic), rules, now_ms);
+            effects.extend(rebalances.then(|| members.rebalance(now_ms)).into_iter().flatten());
+            *self = Protocol::Classic(members);
         }
+        effects
     }
 
     pub fn next_deadline_ms(&self) -> Option<u64> {

@@ -43,7 +43,7 @@ impl GroupCoordinator {
         }
         match outcome(&slot.group, result) {
             Ok(()) => {
-                let effects = kept.protocol.recorded(now_ms, id);
+                let effects = kept.protocol.recorded(now_ms, id, self.0.settings.rules);
                 self.perform(&slot, &mut kept, effects);
                 self.tidy(&slot, kept, Alarm::Check);
             }

@@ -1,6 +1,7 @@
 //! What goes out of the state machine.
 
 use crate::group::GroupError;
+use crate::group::consumer::{HeartbeatRefused, Reply};
 use bytes::Bytes;
 use frazil_meta::record::Command;
 
@@ -26,6 +27,7 @@ pub(crate) enum Answer {
     Join(Result<Joined, JoinRefused>),
     Sync(Result<Synced, GroupError>),
     Leave(Result<Vec<LeftMember>, GroupError>),
+    ConsumerHeartbeat(Result<Reply, HeartbeatRefused>),
 }
 
 /// A member of a generation.

@@ -116,7 +116,7 @@ async fn a_coordinator_that_dies_in_the_middle_of_a_rebalance_delays_it_and_noth
 }
 
 /// Registers a broker behind the back of those that run, so that they have not heard of it when this returns.
-async fn register_unnoticed(world: &World, id: i32) -> Epoch {
+pub(super) async fn register_unnoticed(world: &World, id: i32) -> Epoch {
     let register = RegisterBroker {
         broker: BrokerId(id),
         incarnation: 1,
@@ -135,7 +135,7 @@ async fn register_unnoticed(world: &World, id: i32) -> Epoch {
 }
 
 /// A broker id to which this group goes if it joins.
-fn thief_of(state: &State, group: &str) -> i32 {
+pub(super) fn thief_of(state: &State, group: &str) -> i32 {
     let mut ids = 100..;
     let takes = |id: &i32| {
         let mut next = state.clone();

@@ -1,7 +1,10 @@
 //! One log in memory, and the coordinators of groups on it.
 
+use crate::config::{Layers, Values};
 use crate::group::membership::{Join, JoinRefused, Joined, Sync, Synced};
-use crate::group::{Commit, CommittedBy, GroupCoordinator, GroupError, GroupSettings, membership::Rules};
+use crate::group::{
+    Commit, CommittedBy, ConsumerSettings, GroupCoordinator, GroupError, GroupSettings, membership::Rules,
+};
 use crate::stopping::StopSignal;
 use bytes::Bytes;
 use frazil_base::clock::TokioClock;
@@ -31,6 +34,8 @@ pub struct World {
     pub store_faults: FaultControls,
     pub options: LogOptions,
     pub settings: GroupSettings,
+    /// What the operator wrote about groups of the consumer protocol.
+    pub fixed: Values,
     store: Arc<dyn ObjectStorage>,
     pub sites: Mutex<Vec<Arc<Site>>>,
 }
@@ -63,6 +68,7 @@ impl World {
                 offsets_retention: Duration::from_secs(7 * 24 * 3600),
                 retention_check_interval: Duration::from_secs(600),
             },
+            fixed: Values::new(),
             store,
             sites: Mutex::default(),
         }
@@ -75,7 +81,8 @@ impl World {
         let options = self.options.clone();
         let log = Log::open(engine, self.store.clone(), self.env.clone(), identity, options, &mut registry).await;
         let log = log.expect("it opens");
-        let groups = GroupCoordinator::new(log.clone(), self.settings);
+        let layers = Layers { topic: None, broker: None, cluster: None, fixed: &self.fixed };
+        let groups = GroupCoordinator::new(log.clone(), self.settings, ConsumerSettings::of(layers));
         let stop = StopSignal::default();
         let task = tokio::spawn(groups.clone().run(stop.subscribe()));
         let site = Arc::new(Site { id, log, groups, stop, registry, task });

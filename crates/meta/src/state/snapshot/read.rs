@@ -60,7 +60,8 @@ fn read_numbers(reader: &mut Reader<'_>) -> Result<State, DecodeError> {
     }
     let next_producer_id = read_counter(reader, "the next producer id")?;
     let (clock_ms, sweep_due_ms) = (reader.zigzag()?, reader.zigzag()?);
-    Ok(State { applied, hash, feature_level, next_producer_id, clock_ms, sweep_due_ms, ..State::new() })
+    let topics_changed = applied;
+    Ok(State { applied, hash, feature_level, next_producer_id, clock_ms, sweep_due_ms, topics_changed, ..State::new() })
 }
 
 fn read_counter(reader: &mut Reader<'_>, what: &'static str) -> Result<i64, DecodeError> {

@@ -81,6 +81,20 @@ fn offset_delete() -> m::OffsetDeleteRequest {
     m::OffsetDeleteRequest::default().with_group_id(text("g").into()).with_topics(vec![topic; 2])
 }
 
+fn consumer_group_heartbeat(version: i16) -> m::ConsumerGroupHeartbeatRequest {
+    use m::consumer_group_heartbeat_request::TopicPartitions;
+    let owned = TopicPartitions::default().with_partitions(vec![0, 1]);
+    let request = m::ConsumerGroupHeartbeatRequest::default().with_group_id(text("g").into()).with_member_id(text("m"));
+    let request = request.with_instance_id(Some(text("i"))).with_server_assignor(Some(text("uniform")));
+    let request = request.with_subscribed_topic_names(Some(vec![text("t").into(); 2]));
+    let request = request.with_topic_partitions(Some(vec![owned; 2]));
+    if version >= 1 { request.with_subscribed_topic_regex(Some(text("t.*"))) } else { request }
+}
+
+fn consumer_group_describe() -> m::ConsumerGroupDescribeRequest {
+    m::ConsumerGroupDescribeRequest::default().with_group_ids(vec![text("g").into(); 2])
+}
+
 /// A request of an API around groups, with something in every array.
 pub(super) fn sample(key: i16, version: i16) -> Option<RequestKind> {
     Some(match key {
@@ -98,6 +112,8 @@ pub(super) fn sample(key: i16, version: i16) -> Option<RequestKind> {
             RequestKind::DeleteGroups(m::DeleteGroupsRequest::default().with_groups_names(vec![text("g").into(); 2]))
         }
         api::OFFSET_DELETE => RequestKind::OffsetDelete(offset_delete()),
+        api::CONSUMER_GROUP_HEARTBEAT => RequestKind::ConsumerGroupHeartbeat(consumer_group_heartbeat(version)),
+        api::CONSUMER_GROUP_DESCRIBE => RequestKind::ConsumerGroupDescribe(consumer_group_describe()),
         _ => return None,
     })
 }

@@ -163,7 +163,7 @@ impl Checker {
                     self.ids.push(member_id);
                 }
                 Answer::Sync(Ok(synced)) => self.check_synced(waiter, synced.assignment),
-                Answer::Join(Err(_)) | Answer::Sync(Err(_)) | Answer::Leave(_) => (),
+                Answer::Join(Err(_)) | Answer::Sync(Err(_)) | Answer::Leave(_) | Answer::ConsumerHeartbeat(_) => (),
             }
         }
         let group = &self.world.group;
