@@ -43,19 +43,24 @@ async fn ten_thousand_idle_groups_cost_no_store_requests_and_no_records() {
         let (member, generation) = site.lone_member(&group).await;
         members.push((group, member, generation));
     }
-    sleep(Duration::from_secs(1)).await;
-    let (requests, applied) = (world.store_faults.requests(), site.log.state().applied());
-    for _ in 0..10 {
-        for (group, member, generation) in &members {
-            assert_eq!(site.groups.heartbeat(group, member, None, *generation), Ok(()));
+    let heartbeats = async || {
+        for _ in 0..10 {
+            for (group, member, generation) in &members {
+                assert_eq!(site.groups.heartbeat(group, member, None, *generation), Ok(()));
+            }
+            sleep(HEARTBEAT_INTERVAL).await;
         }
-        sleep(HEARTBEAT_INTERVAL).await;
-    }
+    };
+    // The log's own work after so many records ends first.
+    heartbeats().await;
+    heartbeats().await;
+    let (requests, applied) = (world.store_faults.requests(), site.log.state().applied());
+    heartbeats().await;
     assert_eq!(site.log.state().applied(), applied, "heartbeats are not recorded");
     assert_eq!(world.store_faults.requests(), requests);
     assert_eq!(site.groups.in_memory().len(), GROUPS);
     // They all die. Empty groups have no place in memory and no alarm.
     sleep(Duration::from_secs(30)).await;
-    assert_eq!(site.groups.in_memory(), [String::new(); 0]);
+    assert!(site.groups.in_memory().is_empty());
     assert_eq!(site.groups.alarm_count(), 0);
 }
