@@ -23,7 +23,7 @@ mod tests {
 
     #[test]
     fn topics_are_read_from_every_version() {
-        let topics = ["one", "two"].map(|topic| StrBytes::from_static_str(topic)).to_vec();
+        let topics = ["one", "two"].map(StrBytes::from_static_str).to_vec();
         let subscription = ConsumerProtocolSubscription::default().with_topics(topics);
         for version in 0..=3_i16 {
             let mut metadata = BytesMut::new();

@@ -237,8 +237,8 @@ async fn a_transaction_of_added_partitions_keeps_its_epoch_in_every_version() {
     let broker = world.start(0).await;
     let mut client = broker.client_with("t", 1).await;
     let mut producer = Producer::init(&[&broker], "shop").await;
-    let mut sequence = 0;
-    for version in 0..=4 {
+    for (sequence, version) in (0..=4).enumerate() {
+        let sequence = sequence as i32;
         let unadded = producer.produce(&mut client, 9, 0, sequence, &["x"]).await.0;
         assert_eq!(unadded, Some(ResponseError::InvalidTxnState));
         let unadded = producer.produce(&mut client, 11, 0, sequence, &["x"]).await.0;
@@ -246,7 +246,6 @@ async fn a_transaction_of_added_partitions_keeps_its_epoch_in_every_version() {
         assert_eq!(producer.add_partitions(version.min(3), &[0]).await, [None]);
         assert_eq!(producer.add_partitions(version.min(3), &[0]).await, [None], "again");
         assert_eq!(producer.produce(&mut client, 9, 0, sequence, &["x"]).await.0, None);
-        sequence += 1;
         let commit = version % 2 == 0;
         assert_eq!(producer.end(version, commit).await, None);
         assert_eq!(producer.end(version, commit).await, None, "the answer may have been lost");

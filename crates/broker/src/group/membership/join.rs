@@ -89,7 +89,8 @@ impl Membership {
             return if is_static {
                 Err(GroupError::UnknownMember)
             } else {
-                Ok(self.add(now_ms, waiter, member_id, join))
+                self.add(now_ms, waiter, member_id, join);
+                Ok(())
             };
         }
         let member = self.validated(&member_id, join.instance_id.as_deref())?;

@@ -13,7 +13,7 @@ impl Membership {
         if left.iter().any(|left| left.result.is_ok()) && self.phase != Phase::Empty {
             self.rebalance_or_complete(now_ms);
         }
-        let recording = (self.last_record > records_before).then(|| RecordId(self.last_record));
+        let recording = (self.last_record > records_before).then_some(RecordId(self.last_record));
         match recording.and_then(|id| self.records.get_mut(&id)) {
             Some(Recording::Emptying { leave }) => *leave = Some((waiter, left)),
             _ => self.answer(waiter, Answer::Leave(Ok(left))),

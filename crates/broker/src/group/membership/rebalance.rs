@@ -145,11 +145,8 @@ impl Membership {
                 }
             }
             Some(Recording::Replacement { member_id, joined }) => self.replaced(now_ms, &member_id, joined),
-            Some(Recording::Emptying { leave }) => {
-                if let Some((waiter, left)) = leave {
-                    self.answer(waiter, Answer::Leave(Ok(left)));
-                }
-            }
+            Some(Recording::Emptying { leave: None }) => (),
+            Some(Recording::Emptying { leave: Some((waiter, left)) }) => self.answer(waiter, Answer::Leave(Ok(left))),
         }
         self.take_effects()
     }

@@ -117,7 +117,7 @@ impl Client {
     /// Gives up what it has to; takes what is new only when nothing is left to give up. Nor does it take anything
     /// while the coordinator may believe a full list without it: the protocol leaves that to the client.
     fn settle(&mut self) {
-        let may_take = !self.says_all && !(self.waits && self.said_all);
+        let may_take = !(self.says_all || self.waits && self.said_all);
         if !difference(&self.owned, &self.told).is_empty() {
             self.owned = intersection(&self.owned, &self.told);
         } else if may_take {

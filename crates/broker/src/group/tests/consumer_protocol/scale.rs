@@ -92,6 +92,6 @@ async fn thousands_of_idle_groups_cost_no_store_requests_and_no_records() {
     assert_eq!(site.log.state().applied(), applied, "heartbeats are not recorded");
     assert_eq!(world.store_faults.requests(), requests);
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(site.groups.in_memory(), [String::new(); 0], "empty groups have no place in memory");
+    assert!(site.groups.in_memory().is_empty(), "empty groups have no place in memory");
     assert_eq!(site.groups.alarm_count(), 0);
 }
