@@ -3,13 +3,12 @@
 //! There is little to coordinate: which producer may use a transactional id, what belongs to its transaction and how
 //! that ended is decided where everything is, by applying the metadata log. The coordinator of an id is the broker that
 //! the log's rendezvous hash names. It answers what needs no record, writes the records, and aborts what has been open
-//! for too long (`timeouts`). `offsets` are those that are committed with a transaction.
+//! for too long (`timeouts`).
 //!
 //! It keeps nothing. When it dies, the next broker of the hash goes on from the same state, and a record that the dead
 //! one still had under way is refused. Because one record ends a transaction on all partitions, no state lies between
 //! open and ended, and nobody is ever told to wait for the markers (`CONCURRENT_TRANSACTIONS`).
 
-pub(crate) mod offsets;
 pub(crate) mod timeouts;
 
 use crate::error_code;
