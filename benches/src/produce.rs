@@ -120,7 +120,12 @@ fn start_pacer(rate: f64, dues: Vec<mpsc::UnboundedSender<Due>>, total: Duration
 enum Requests {
     Plain(Rc<[Bytes]>),
     Idempotent(Vec<SequencedFrames>),
-    Transactional { frames: Vec<SequencedFrames>, producer: Transactional, load: ProduceLoad, every: Duration },
+    Transactional {
+        frames: Vec<SequencedFrames>,
+        producer: Box<Transactional>,
+        load: Box<ProduceLoad>,
+        every: Duration,
+    },
 }
 
 impl Requests {
@@ -140,7 +145,7 @@ impl Requests {
                 let mut producer = Transactional::start(address, &format!("bench-{number}")).await?;
                 let frames = frames(Some(producer.id()), (producer.producer_id, producer.epoch));
                 producer.begin(&load.topic, load.partitions).await?;
-                Requests::Transactional { frames, producer, load: load.clone(), every }
+                Requests::Transactional { frames, producer: Box::new(producer), load: Box::new(load.clone()), every }
             }
         })
     }

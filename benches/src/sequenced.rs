@@ -73,7 +73,8 @@ impl SequencedFrames {
     }
 
     /// Bytes of one batch.
-    pub fn batch_bytes(&self) -> usize {
+    #[cfg(test)]
+    fn batch_bytes(&self) -> usize {
         self.head.len() - self.batch_at + self.rest.len()
     }
 }
