@@ -40,6 +40,9 @@ pub const REQUEST_ENTRIES_MAX: usize = 1 << 18;
 /// Headers of one record. Kafka has no limit; without one, a compressed megabyte becomes gigabytes of empty headers.
 pub const RECORD_HEADERS_MAX: usize = 1 << 16;
 
+/// Records of one batch that an answer names as bad.
+pub const RECORD_FAULTS_MAX: usize = 10_000;
+
 /// Partitions of one topic.
 pub const PARTITIONS_PER_TOPIC_MAX: i32 = 100_000;
 

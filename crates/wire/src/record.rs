@@ -6,7 +6,7 @@
 use crate::batch::{BatchError, BatchHeader, HEADER_BYTES};
 use crate::compression::{Compression, DecompressError, decompress};
 use bytes::{Buf, Bytes};
-use frazil_base::limits::RECORD_HEADERS_MAX;
+use frazil_base::limits::{RECORD_FAULTS_MAX, RECORD_HEADERS_MAX};
 
 /// One record of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,14 +122,14 @@ impl Iterator for Records {
 }
 
 /// What reading all records of a produced batch shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordsSeen {
     /// Greatest timestamp; -1 without records.
     pub max_timestamp: i64,
     /// Smallest timestamp; -1 without records.
     pub min_timestamp: i64,
-    /// The first record without a key, from 0.
-    pub first_without_key: Option<u32>,
+    /// Records without a key, counted from 0; the first `RECORD_FAULTS_MAX` of them.
+    pub without_key: Vec<u32>,
 }
 
 /// Reads a whole produced batch: as many records as the header says, with offset deltas 0, 1, 2 and so on.
@@ -138,7 +138,7 @@ pub struct RecordsSeen {
 pub fn check(batch: &Bytes, decompressed_max: usize) -> Result<RecordsSeen, RecordError> {
     let records = Records::new(batch, decompressed_max)?;
     let base_offset = records.header.base_offset;
-    let mut seen = RecordsSeen { max_timestamp: -1, min_timestamp: -1, first_without_key: None };
+    let mut seen = RecordsSeen { max_timestamp: -1, min_timestamp: -1, without_key: Vec::new() };
     for (index, record) in (0..).zip(records) {
         let record = record?;
         let offset_delta = record.offset.wrapping_sub(base_offset);
@@ -147,8 +147,8 @@ pub fn check(batch: &Bytes, decompressed_max: usize) -> Result<RecordsSeen, Reco
         }
         seen.max_timestamp = if index == 0 { record.timestamp } else { seen.max_timestamp.max(record.timestamp) };
         seen.min_timestamp = if index == 0 { record.timestamp } else { seen.min_timestamp.min(record.timestamp) };
-        if record.key.is_none() {
-            seen.first_without_key.get_or_insert(index);
+        if record.key.is_none() && seen.without_key.len() < RECORD_FAULTS_MAX {
+            seen.without_key.push(index);
         }
     }
     Ok(seen)

@@ -23,24 +23,28 @@ const IMPLICIT_JOINING_FROM: i16 = 12;
 pub(super) struct Fault {
     code: ResponseError,
     message: String,
-    record: Option<RecordFault>,
+    records: Vec<RecordFault>,
 }
 
 impl Fault {
     pub fn new(code: ResponseError, message: impl Into<String>) -> Fault {
-        Fault { code, message: message.into(), record: None }
+        Fault { code, message: message.into(), records: Vec::new() }
     }
 
-    fn of_record(code: ResponseError, index: u32, message: &str) -> Fault {
-        let record =
-            RecordFault { batch_index: i32::try_from(index).unwrap_or(i32::MAX), message: Some(message.into()) };
-        let summary = "One or more records have been rejected due to 1 record errors in total, and only showing the first three errors at most";
-        Fault { code, message: format!("{summary}: {message}"), record: Some(record) }
+    /// Names each bad record: clients fail these and send the others again.
+    fn of_records(code: ResponseError, indexes: &[u32], message: &str) -> Fault {
+        let fault = |index: &u32| RecordFault {
+            batch_index: i32::try_from(*index).unwrap_or(i32::MAX),
+            message: Some(message.to_owned()),
+        };
+        let count = indexes.len();
+        let summary = format!("One or more records have been rejected due to {count} record errors in total: {message}");
+        Fault { code, message: summary, records: indexes.iter().map(fault).collect() }
     }
 
     pub fn response(self, index: i32) -> PartitionResponse {
         let failed = PartitionResponse::failed(index, self.code.code(), Some(self.message));
-        PartitionResponse { record_errors: self.record.into_iter().collect(), ..failed }
+        PartitionResponse { record_errors: self.records, ..failed }
     }
 }
 
@@ -165,9 +169,9 @@ impl Target<'_> {
             return Ok(());
         }
         let seen = record::check(records, DECOMPRESSED_BATCH_BYTES_MAX)?;
-        if let (true, Some(index)) = (self.rules.compacted, seen.first_without_key) {
+        if self.rules.compacted && !seen.without_key.is_empty() {
             let message = "Compacted topic cannot accept message without key";
-            return Err(Fault::of_record(ResponseError::InvalidRecord, index, message));
+            return Err(Fault::of_records(ResponseError::InvalidRecord, &seen.without_key, message));
         }
         let earliest = self.validator.now_ms.saturating_sub(self.rules.timestamp_before_max_ms);
         if limits_age && header.base_timestamp >= 0 && seen.min_timestamp < earliest {
