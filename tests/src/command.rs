@@ -126,10 +126,19 @@ impl Running {
 
     /// Waits until it prints `wanted` on a line of its own.
     pub fn wait_for_line(&mut self, wanted: &str, deadline: Duration) -> Result<()> {
+        self.wait_for(wanted, |line| line == wanted, deadline)
+    }
+
+    /// Waits until it prints a line with `wanted` in it.
+    pub fn wait_for_text(&mut self, wanted: &str, deadline: Duration) -> Result<()> {
+        self.wait_for(wanted, |line| line.contains(wanted), deadline)
+    }
+
+    fn wait_for(&mut self, wanted: &str, is_it: impl Fn(&str) -> bool, deadline: Duration) -> Result<()> {
         let until = Instant::now() + deadline;
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(line) if line == wanted => return Ok(()),
+                Ok(line) if is_it(&line) => return Ok(()),
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => bail!("{} did not print {wanted:?} in {deadline:?}", self.shown),
                 // It ended: how is more telling than that it did not print the line.

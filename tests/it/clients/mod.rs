@@ -2,10 +2,11 @@
 //!
 //! Each test starts the built `frazil` on free ports. With `FRAZIL_TEST_AGAINST=kafka` the same tests run against Apache
 //! Kafka 4.1.1 instead (those that kill the broker are left out), which shows that a test asks for what Kafka does.
-//! Consumers are given their partitions by hand; groups are not served yet.
+//! `groups` has consumers share their topics; elsewhere they are given their partitions by hand.
 
 mod confluent;
 mod flights;
+mod groups;
 mod java;
 mod kcat;
 mod python;
@@ -41,7 +42,9 @@ impl Subject {
             let kafka = KafkaProcess::start(&tools, folder.path(), &[]).expect("Kafka starts");
             (kafka.bootstrap(), Process::Kafka(kafka))
         } else {
-            let frazil = FrazilProcess::start(FrazilSettings::on_folder(folder.path())).expect("frazil starts");
+            let settings = FrazilSettings::on_folder(folder.path());
+            let settings = settings.with("FRAZIL__KAFKA__GROUP_INITIAL_REBALANCE_DELAY_MS", "0");
+            let frazil = FrazilProcess::start(settings).expect("frazil starts");
             (frazil.bootstrap(), Process::Frazil(frazil))
         };
         Subject { bootstrap, tools, _process: process, _folder: folder }
