@@ -15,6 +15,8 @@ pub(crate) struct Feature {
 
 /// All features, by name.
 pub(crate) const FEATURES: &[Feature] = &[
+    // Level 1: groups of the consumer protocol (KIP-848).
+    Feature { name: "group.version", min: 0, max: 1, finalized: 1 },
     // Level 2: partitions join implicitly and every end raises the epoch (KIP-890).
     Feature { name: "transaction.version", min: 0, max: 2, finalized: 2 },
 ];

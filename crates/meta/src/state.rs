@@ -258,8 +258,8 @@ impl State {
     /// Commands of groups and transactions.
     fn execute_coordinated(&mut self, seq: Seq, record: &Record) -> Result<Outcome, Refusal> {
         match &record.command {
-            Command::GroupGeneration(generation) => self.group_generation(record, generation)?,
-            Command::ConsumerGroup(update) => self.consumer_group(record, update)?,
+            Command::GroupGeneration(generation) => self.group_generation(seq, record, generation)?,
+            Command::ConsumerGroup(update) => self.consumer_group(seq, record, update)?,
             Command::DeleteGroups { groups } => {
                 return Ok(self.per_item(groups, |state, group| state.delete_group(record, group)));
             }

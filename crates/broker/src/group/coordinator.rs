@@ -23,6 +23,7 @@ use super::membership::{
 use super::offsets::Committer;
 use super::{Commit, GroupError, GroupSettings};
 use crate::stopping::Stopping;
+use frazil_base::Seq;
 use frazil_log::{Log, ProposeError};
 use frazil_meta::record::{Command, GroupCommit};
 use frazil_meta::state::{CoordinatorKind, Outcome, State};
@@ -53,6 +54,8 @@ pub(super) struct Inner {
 /// A group's place in memory.
 pub(super) struct Slot {
     group: String,
+    /// The last record that was applied when the group came into memory.
+    seen: Seq,
     kept: Mutex<Kept>,
 }
 
@@ -253,13 +256,13 @@ impl GroupCoordinator {
             return Ok(slot.clone());
         }
         // A keeper looks at the log itself.
-        let known = state.group(group).cloned();
+        let (known, seen) = (state.group(group).cloned(), state.applied());
         drop(state);
         let protocol =
             Protocol::load(group, known.as_ref(), self.0.settings.rules, &self.0.outlook, self.0.alarms.now_ms());
         let (waiters, last_waiter, alarm_ms, is_gone) = (BTreeMap::new(), 0, None, false);
         let kept = Mutex::new(Kept { protocol, waiters, last_waiter, alarm_ms, is_gone });
-        let slot = Arc::new(Slot { group: group.to_owned(), kept });
+        let slot = Arc::new(Slot { group: group.to_owned(), seen, kept });
         groups.insert(group.to_owned(), slot.clone());
         Ok(slot)
     }
@@ -286,7 +289,12 @@ impl GroupCoordinator {
     }
 
     /// Queues a record behind the offsets that were committed before it.
-    fn record(&self, slot: &Arc<Slot>, id: RecordId, command: Command) {
+    fn record(&self, slot: &Arc<Slot>, id: RecordId, mut command: Command) {
+        match &mut command {
+            Command::GroupGeneration(generation) => generation.seen = slot.seen,
+            Command::ConsumerGroup(update) => update.seen = slot.seen,
+            _ => (),
+        }
         self.0.committer.flush();
         let (slot, outcome) = (slot.clone(), self.0.log.enqueue(command));
         let recorded = async move { Recorded { slot, id, result: outcome.await } };

@@ -35,6 +35,7 @@ pub(crate) use sync::Sync;
 
 use super::GroupError;
 use bytes::Bytes;
+use frazil_base::Seq;
 use frazil_base::limits::{GROUP_ASSIGNMENT_BYTES_MAX, GROUP_METADATA_BYTES_MAX};
 use frazil_meta::record::{ClassicMember, Command, GroupGeneration};
 use frazil_meta::state::ClassicGroup;
@@ -396,6 +397,8 @@ impl Membership {
             protocol: self.protocol.clone(),
             leader: self.leader.clone(),
             members: members.collect(),
+            // The coordinator knows.
+            seen: Seq::ZERO,
         }
     }
 

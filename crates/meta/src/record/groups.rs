@@ -3,7 +3,7 @@
 //! Heartbeats and unfinished rebalances are their coordinator's business and stand in no record.
 
 use bytes::Bytes;
-use frazil_base::{TopicId, TopicPartition};
+use frazil_base::{Seq, TopicId, TopicPartition};
 use std::collections::BTreeMap;
 
 /// A classic group as a rebalance left it, after a static member was replaced (same generation), or empty.
@@ -21,6 +21,9 @@ pub struct GroupGeneration {
     pub leader: Option<String>,
     /// All members; none if the group is empty now.
     pub members: Vec<ClassicMember>,
+    /// The last record that its coordinator had applied when it took the group over. If another coordinator has changed
+    /// the group since, this record comes from what is past.
+    pub seen: Seq,
 }
 
 /// A member of a classic group.
@@ -64,6 +67,8 @@ pub struct ConsumerGroupUpdate {
     pub upserted: Vec<ConsumerMember>,
     /// Ids of members that are gone. Whoever is upserted too stays.
     pub removed: Vec<String>,
+    /// As in [`GroupGeneration`].
+    pub seen: Seq,
 }
 
 /// A member of a group of the consumer protocol.

@@ -9,7 +9,7 @@ use super::{CoordinatorKind, Mutation, State};
 use crate::record::{
     ClassicMember, ConsumerGroupUpdate, ConsumerMember, GroupCommit, GroupFence, GroupGeneration, OffsetCommit, Record,
 };
-use frazil_base::{Seq, TopicId, TopicPartition};
+use frazil_base::{Epoch, Seq, TopicId, TopicPartition};
 use std::collections::BTreeMap;
 
 /// A group.
@@ -23,6 +23,10 @@ pub struct Group {
     pub pending: BTreeMap<i64, BTreeMap<TopicPartition, OffsetCommit>>,
     /// Record time of the last change of its members, or of its creation; milliseconds since 1970.
     pub changed_ms: i64,
+    /// The record that changed its members last, and the registration that wrote it; zero if none has.
+    pub changed_at: Seq,
+    /// See `changed_at`.
+    pub changed_by: Epoch,
 }
 
 /// Which protocol a group speaks.
@@ -94,7 +98,14 @@ impl CommittedOffset {
 
 impl Group {
     fn new(now_ms: i64) -> Group {
-        Group { kind: GroupKind::Offsets, offsets: BTreeMap::new(), pending: BTreeMap::new(), changed_ms: now_ms }
+        Group {
+            kind: GroupKind::Offsets,
+            offsets: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            changed_ms: now_ms,
+            changed_at: Seq::ZERO,
+            changed_by: Epoch::default(),
+        }
     }
 
     /// The generation of a classic group, the epoch of a consumer group; 0 if it never had members. What follows in
@@ -119,6 +130,13 @@ impl Group {
     /// Whether offsets of an open transaction wait for this partition.
     pub fn is_pending(&self, partition: TopicPartition) -> bool {
         self.pending.values().any(|offsets| offsets.contains_key(&partition))
+    }
+
+    /// The members were changed by this record.
+    fn note_change(&mut self, seq: Seq, record: &Record) {
+        self.changed_ms = record.time_ms;
+        self.changed_at = seq;
+        self.changed_by = record.epoch;
     }
 
     fn is_void(&self) -> bool {
@@ -236,20 +254,35 @@ impl Groups {
 }
 
 impl State {
-    pub(super) fn group_generation(&mut self, record: &Record, new: &GroupGeneration) -> Result<(), Refusal> {
-        self.check_coordinator(CoordinatorKind::Group, &new.group, record)?;
+    /// Refuses a record about the members of a group that does not come from its coordinator, or comes from one that was
+    /// it before another one and has become it again while the record was on its way.
+    fn check_members_writer(&self, group: &str, seen: Seq, record: &Record) -> Result<(), Refusal> {
+        self.check_coordinator(CoordinatorKind::Group, group, record)?;
+        let is_past = |group: &Group| group.changed_by != record.epoch && group.changed_at > seen;
+        let is_past = self.groups.get(group).is_some_and(is_past);
+        let is_accepted = !is_past || self.rules.broken(Mutation::IgnoreCoordinator);
+        if is_accepted { Ok(()) } else { Err(Refusal::NotCoordinator) }
+    }
+
+    pub(super) fn group_generation(&mut self, seq: Seq, record: &Record, new: &GroupGeneration) -> Result<(), Refusal> {
+        self.check_members_writer(&new.group, new.seen, record)?;
         let epoch = self.groups.get(&new.group).map_or(0, Group::epoch);
         if new.generation < epoch && !self.rules.broken(Mutation::AcceptStaleGeneration) {
             return Err(Refusal::StaleGeneration);
         }
         let group = self.groups.get_or_create(&new.group, record.time_ms);
         group.kind = GroupKind::Classic(ClassicGroup::from(new.clone()));
-        group.changed_ms = record.time_ms;
+        group.note_change(seq, record);
         Ok(())
     }
 
-    pub(super) fn consumer_group(&mut self, record: &Record, update: &ConsumerGroupUpdate) -> Result<(), Refusal> {
-        self.check_coordinator(CoordinatorKind::Group, &update.group, record)?;
+    pub(super) fn consumer_group(
+        &mut self,
+        seq: Seq,
+        record: &Record,
+        update: &ConsumerGroupUpdate,
+    ) -> Result<(), Refusal> {
+        self.check_members_writer(&update.group, update.seen, record)?;
         let is_newer = match self.groups.get(&update.group).map(|group| &group.kind) {
             None | Some(GroupKind::Offsets) => update.group_epoch >= 0,
             Some(GroupKind::Classic(group)) => update.group_epoch > group.generation,
@@ -268,7 +301,7 @@ impl State {
         let ConsumerGroupUpdate { group_epoch, target_epoch, ref assignor, .. } = *update;
         let assignor = assignor.clone();
         group.kind = GroupKind::Consumer(ConsumerGroup { group_epoch, target_epoch, assignor, members });
-        group.changed_ms = record.time_ms;
+        group.note_change(seq, record);
         Ok(())
     }
 

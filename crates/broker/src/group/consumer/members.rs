@@ -162,6 +162,8 @@ impl Members {
             assignor: self.assignor.clone(),
             upserted: upserted.iter().filter_map(|member| self.members.get(member)).cloned().collect(),
             removed: removed.into_iter().collect(),
+            // The coordinator knows.
+            seen: Seq::ZERO,
         })
     }
 

@@ -10,6 +10,7 @@ use super::embedded::{self, PROTOCOL_TYPE};
 use super::members::{Members, Rules, new_member};
 use super::subscription::TopicMap;
 use super::{Assignment, ClassicMember, ClassicProtocols, ConsumerMember, GroupGeneration, MemberState};
+use frazil_base::Seq;
 use std::collections::BTreeSet;
 
 /// Why a classic group stays one.
@@ -123,6 +124,8 @@ pub(crate) fn downgrade(group: &Members, topics: &TopicMap) -> GroupGeneration {
         protocol: common.map(|(name, _)| name.clone()),
         leader: members.first().map(|member| member.member_id.clone()),
         members,
+        // The coordinator knows.
+        seen: Seq::ZERO,
     }
 }
 

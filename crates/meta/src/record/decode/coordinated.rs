@@ -47,6 +47,7 @@ pub(crate) fn group_generation(reader: &mut Reader<'_>) -> Result<GroupGeneratio
         protocol: reader.optional_string()?,
         leader: reader.optional_string()?,
         members: read_list(reader, 8, classic_member)?,
+        seen: Seq(reader.varint()?),
     })
 }
 
@@ -75,6 +76,7 @@ pub(crate) fn consumer_group(reader: &mut Reader<'_>) -> Result<ConsumerGroupUpd
         assignor: reader.string()?,
         upserted: read_list(reader, 16, consumer_member)?,
         removed: strings(reader)?,
+        seen: Seq(reader.varint()?),
     })
 }
 

@@ -47,6 +47,7 @@ pub(crate) fn group_generation(writer: &mut Writer, generation: &GroupGeneration
     writer.optional_string(generation.protocol.as_deref());
     writer.optional_string(generation.leader.as_deref());
     list(writer, &generation.members, classic_member);
+    writer.varint(generation.seen.0);
 }
 
 pub(crate) fn classic_member(writer: &mut Writer, member: &ClassicMember) {
@@ -74,6 +75,7 @@ pub(crate) fn consumer_group(writer: &mut Writer, update: &ConsumerGroupUpdate) 
     writer.string(&update.assignor);
     list(writer, &update.upserted, consumer_member);
     strings(writer, &update.removed);
+    writer.varint(update.seen.0);
 }
 
 pub(crate) fn consumer_member(writer: &mut Writer, member: &ConsumerMember) {

@@ -115,6 +115,7 @@ pub(super) fn samples() -> Vec<(&'static str, Record)> {
         protocol: Some("range".into()),
         leader: Some("member-1".into()),
         members: vec![classic_member(1), classic_member(2)],
+        seen: Seq(200),
     };
     let empty = GroupGeneration { protocol: None, leader: None, members: vec![], ..generation.clone() };
     let update = ConsumerGroupUpdate {
@@ -124,6 +125,7 @@ pub(super) fn samples() -> Vec<(&'static str, Record)> {
         assignor: "uniform".into(),
         upserted: vec![consumer_member(), plain_member()],
         removed: vec!["member-3".into()],
+        seen: Seq(200),
     };
     let init = InitTransactions { transactional_id: "payments".into(), timeout_ms: 60_000, expected: None };
     let again = InitTransactions { expected: Some((4000, 2)), ..init.clone() };
@@ -268,26 +270,27 @@ fn end_transaction() -> impl Strategy<Value = EndTransaction> {
 }
 
 fn group_command() -> impl Strategy<Value = Command> {
-    let generation = (name(), small(any::<i32>()), option::of(name()), classic_members()).prop_map(
-        |(group, generation, protocol, members)| GroupGeneration {
+    let generation = (name(), small(any::<i32>()), option::of(name()), classic_members(), any::<u64>()).prop_map(
+        |(group, generation, protocol, members, seen)| GroupGeneration {
             protocol_type: group.clone(),
             group,
             generation,
             leader: protocol.clone(),
             protocol,
             members,
+            seen: Seq(seen),
         },
     );
-    let update = (name(), small(any::<i32>()), any::<i32>(), consumer_members(), vec(name(), 0..2)).prop_map(
-        |(group, group_epoch, target_epoch, upserted, removed)| ConsumerGroupUpdate {
+    let update = (name(), small(any::<i32>()), any::<i32>(), consumer_members(), vec(name(), 0..2), any::<u64>())
+        .prop_map(|(group, group_epoch, target_epoch, upserted, removed, seen)| ConsumerGroupUpdate {
             assignor: group.clone(),
             group,
             group_epoch,
             target_epoch,
             upserted,
             removed,
-        },
-    );
+            seen: Seq(seen),
+        });
     prop_oneof![
         generation.prop_map(Command::GroupGeneration),
         update.prop_map(Command::ConsumerGroup),

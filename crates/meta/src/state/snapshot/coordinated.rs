@@ -9,7 +9,7 @@ use super::super::transactions::{EndedTransaction, Transaction, TransactionPhase
 use super::super::{Partition, State};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::record::{self, OffsetCommit, QuotaEntity, ScramCredential, read_list, write};
-use frazil_base::{Seq, TopicPartition};
+use frazil_base::{Epoch, Seq, TopicPartition};
 use std::collections::{BTreeMap, VecDeque};
 
 pub(super) fn write(writer: &mut Writer, state: &State) {
@@ -137,6 +137,8 @@ fn write_group(writer: &mut Writer, id: &str, group: &Group) {
         }
     }
     writer.zigzag(group.changed_ms);
+    writer.varint(group.changed_at.0);
+    writer.varint(group.changed_by.0);
     writer.count(group.offsets.len());
     let (mut topic, mut time_ms) = (None, group.changed_ms);
     for (partition, CommittedOffset { offset, leader_epoch, metadata, committed_ms }) in &group.offsets {
@@ -184,6 +186,7 @@ fn read_group(reader: &mut Reader<'_>) -> Result<Group, DecodeError> {
         _ => return Err(reader.invalid("a kind of group")),
     };
     let changed_ms = reader.zigzag()?;
+    let (changed_at, changed_by) = (Seq(reader.varint()?), Epoch(reader.varint()?));
     let (mut topic, mut committed_ms) = (None, changed_ms);
     let offsets = read_map(reader, 5, |reader| {
         let partition = record::read::partition(reader, &mut topic)?;
@@ -192,7 +195,7 @@ fn read_group(reader: &mut Reader<'_>) -> Result<Group, DecodeError> {
         Ok((partition, CommittedOffset { offset, leader_epoch, metadata, committed_ms }))
     })?;
     let pending = read_map(reader, 2, |reader| Ok((reader.zigzag()?, read_pending(reader)?)))?;
-    Ok(Group { kind, offsets, pending, changed_ms })
+    Ok(Group { kind, offsets, pending, changed_ms, changed_at, changed_by })
 }
 
 fn read_pending(reader: &mut Reader<'_>) -> Result<BTreeMap<TopicPartition, OffsetCommit>, DecodeError> {

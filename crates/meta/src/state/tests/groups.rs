@@ -7,6 +7,8 @@ use crate::record::{
 };
 
 const GROUP: &str = "readers";
+/// A coordinator that has seen every record.
+const EVERYTHING: Seq = Seq(u64::MAX);
 
 struct Site {
     cluster: Cluster,
@@ -78,6 +80,7 @@ fn classic(generation: i32, members: &[&str]) -> Command {
         protocol: members.first().map(|_| "range".into()),
         leader: members.first().map(|member| (*member).to_owned()),
         members: members.iter().map(member).collect(),
+        seen: EVERYTHING,
     })
 }
 
@@ -110,6 +113,7 @@ fn update(group_epoch: i32, upserted: Vec<ConsumerMember>, removed: &[&str]) -> 
         assignor: "uniform".into(),
         upserted,
         removed: removed.iter().map(|member| (*member).to_owned()).collect(),
+        seen: EVERYTHING,
     })
 }
 
@@ -364,4 +368,40 @@ fn coordinators_are_spread_and_stable_and_part_of_the_format() {
     let moved = place(&cluster, CoordinatorKind::Group);
     assert!(groups.iter().zip(&moved).all(|(before, after)| before == after || *before == 4));
     assert_eq!(groups[..8], [0, 3, 3, 3, 4, 0, 1, 1], "part of the format");
+}
+
+#[test]
+fn a_coordinator_that_was_another_one_in_between_writes_nothing_from_before() {
+    let mut site = Site::new();
+    site.consumers(1, &[("a", 1)], &[]);
+    let before = site.cluster.state.applied();
+    let mut late = update(2, vec![consumer_member("late", 2)], &[]);
+    let mut late_generation = classic(2, &["late"]);
+    for command in [&mut late, &mut late_generation] {
+        match command {
+            Command::ConsumerGroup(update) => update.seen = before,
+            Command::GroupGeneration(generation) => generation.seen = before,
+            _ => unreachable!("both are of groups"),
+        }
+    }
+    // Its own records do not make it stale.
+    site.consumers(1, &[("b", 1)], &[]);
+    assert_eq!(site.run(update(1, vec![], &[])), Outcome::Done);
+    let other = site.lose_coordination();
+    assert_eq!(site.run(late.clone()), Outcome::Refused(Refusal::NotCoordinator));
+    assert_eq!(site.cluster.run(other, update(2, vec![consumer_member("c", 2)], &["b"])), Outcome::Done);
+    let brokers = site.cluster.state.brokers().map(|broker| broker.epoch);
+    let others: Vec<_> = brokers.filter(|epoch| *epoch != site.broker).collect();
+    for epoch in others {
+        site.run(Command::CloseBroker { epoch });
+    }
+    for stale in [late, late_generation] {
+        assert_eq!(site.run(stale), Outcome::Refused(Refusal::NotCoordinator));
+    }
+    let mut fresh = update(3, vec![consumer_member("d", 3)], &[]);
+    if let Command::ConsumerGroup(update) = &mut fresh {
+        update.seen = site.cluster.state.applied();
+    }
+    assert_eq!(site.run(fresh), Outcome::Done);
+    assert_eq!(site.group().member_count(), 3, "a, c and d");
 }

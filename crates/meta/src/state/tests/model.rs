@@ -168,6 +168,7 @@ impl Pair {
                     protocol: None,
                     leader: None,
                     members,
+                    seen: Seq(u64::MAX),
                 };
                 (group_id(*group), Command::GroupGeneration(generation))
             }

@@ -58,6 +58,7 @@ fn generation_of(members: &[(&str, &[i32])], topics: &TopicMap) -> GroupGenerati
         protocol: Some("range".to_owned()),
         leader: members.first().map(|(name, _)| name.to_string()),
         members: members.iter().map(member).collect(),
+        seen: Seq::ZERO,
     }
 }
 

@@ -498,5 +498,6 @@ pub(super) fn consumer_update(group: String, epoch: i32, bits: (u8, u8, u8)) -> 
         assignor: "uniform".into(),
         upserted: of(upserted).map(|member| consumer_member(member, epoch, classic & (1 << member) != 0)).collect(),
         removed: of(removed).map(|member| format!("member-{member}")).collect(),
+        seen: Seq(u64::MAX),
     }
 }
