@@ -2,6 +2,7 @@
 
 mod broker_client;
 mod clients;
+mod commands;
 mod crash_points;
 mod documents;
 mod hostile_decode;

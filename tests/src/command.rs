@@ -1,6 +1,7 @@
 //! Running clients: to their end with a deadline and everything they said, or while the test goes on.
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -151,6 +152,27 @@ impl Running {
     /// Waits for its end; an error tells how it failed.
     pub fn finish(mut self, deadline: Duration) -> Result<()> {
         self.end(deadline)
+    }
+
+    /// As Ctrl-C: asks it to stop (SIGINT), and waits for its end. Returns the lines it still printed, and all that it
+    /// wrote to standard error.
+    pub fn interrupt(mut self, deadline: Duration) -> Result<(Vec<String>, String)> {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+        kill_process(id, Signal::INT)?;
+        let status = wait(&mut self.child, deadline)?;
+        let stderr =
+            String::from_utf8_lossy(&joined(std::mem::replace(&mut self.stderr, thread::spawn(Vec::new)))).into_owned();
+        match status {
+            Some(status) if status.success() => Ok((self.lines.iter().collect(), stderr)),
+            status => bail!("{}\nended with {status:?} when it was interrupted\n{}", self.shown, last(&stderr)),
+        }
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     fn end(&mut self, deadline: Duration) -> Result<()> {

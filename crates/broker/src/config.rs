@@ -12,6 +12,9 @@ use kafka_protocol::error::ResponseError;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+/// What the documentation of a setting ends with that is accepted and stored, but changes nothing.
+pub const WITHOUT_EFFECT: &str = "(Accepted and stored by Frazil; without effect.)";
+
 /// Settings as they are stored.
 pub(crate) type Values = BTreeMap<String, String>;
 

@@ -30,4 +30,5 @@ mod zone;
 mod tests;
 
 pub use broker::Broker;
+pub use config::WITHOUT_EFFECT;
 pub use settings::BrokerSettings;

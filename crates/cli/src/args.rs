@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
-use crate::commands::{bench, config, consume, dev, health, produce, server, storage, topic};
+use crate::client::Client;
+use crate::commands::{bench, cluster, config, consume, dev, group, health, produce, server, storage, topic, txn};
 use crate::settings::keys::{KEYS, Key};
 use crate::settings::{HostPort, Sources, units};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
@@ -25,15 +26,27 @@ pub enum Verb {
     Dev(dev::DevArgs),
     /// Run a broker
     Server(server::ServerArgs),
-    /// Create, list, describe, alter and delete topics
+    /// Create, list, describe, alter and delete topics, and delete records
     #[command(subcommand)]
     Topic(topic::TopicVerb),
     /// Write records: lines from stdin or files
+    #[command(after_help = produce::EXAMPLES)]
     Produce(produce::ProduceArgs),
-    /// Read records
+    /// Read records, alone or as a member of a group
+    #[command(after_help = consume::EXAMPLES)]
     Consume(consume::ConsumeArgs),
     /// Read records as they arrive (consume -o newest)
+    #[command(after_help = consume::TAIL_EXAMPLES)]
     Tail(consume::ConsumeArgs),
+    /// List, describe, reset and delete groups of consumers
+    #[command(subcommand)]
+    Group(group::GroupVerb),
+    /// List, describe and abort transactions
+    #[command(subcommand)]
+    Txn(txn::TxnVerb),
+    /// Describe the cluster
+    #[command(subcommand)]
+    Cluster(cluster::ClusterVerb),
     /// Look into a store, and prove it against its metadata
     #[command(subcommand)]
     Storage(storage::StorageVerb),
@@ -58,6 +71,13 @@ pub struct ClusterArgs {
     /// How long to wait for the cluster
     #[arg(long, default_value = "30s", value_parser = parse_duration)]
     pub timeout: Duration,
+}
+
+impl ClusterArgs {
+    /// A client of that cluster, which connects when it is asked something.
+    pub fn client(&self) -> Client {
+        Client::new(self.bootstrap.clone(), self.timeout)
+    }
 }
 
 /// Where settings come from.

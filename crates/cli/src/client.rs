@@ -1,18 +1,32 @@
 //! A small Kafka client for any broker, made for a command line: few knobs, clear errors.
 //!
 //! `Connection` speaks to one broker. `Client` knows the cluster: it asks the bootstrap addresses in turn, keeps one
-//! connection per broker, finds leaders, and repeats what may succeed later until a deadline. `admin`, `produce` and
-//! `consume` stand on it. There are no groups: partitions are read by offset.
+//! connection per broker, finds leaders and coordinators, and repeats what may succeed later until a deadline. One file
+//! per concern stands on it: topics (`admin`), `offsets`, `groups`, `transactions`, `cluster`, `produce`, `consume`, and
+//! `member`, a member of a classic consumer group with its `assignor`.
 
 mod admin;
+mod assignor;
+mod cluster;
 mod connection;
 mod consume;
+mod coordinator;
+mod groups;
+mod member;
+mod offsets;
 mod produce;
+mod transactions;
 
-pub use admin::{ConfigEntry, PartitionOffsets, TopicDescription};
+pub use admin::{ConfigEntry, TopicDescription};
+pub use cluster::{ClusterDescription, Feature};
 pub use connection::Connection;
 pub use consume::{Consumer, Fetched, ReadRecord};
+pub use coordinator::CoordinatorKind;
+pub use groups::{CommittedOffset, GroupDescription, GroupListing, GroupMember, MemberIdentity};
+pub use member::{Interruption, Member, MemberOptions};
+pub use offsets::{EARLIEST, LATEST, PartitionOffsets, TopicPartition};
 pub use produce::{Acks, NewRecord, Placed, Producer, ProducerOptions};
+pub use transactions::{OpenTransaction, TransactionDescription, TransactionFilter, TransactionListing};
 
 use crate::settings::HostPort;
 use crate::settings::units::format_duration;
@@ -92,6 +106,17 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// A response that leaves out what was asked for.
+    fn no_answer(what: String) -> ClientError {
+        let message = Some("the response does not name it".to_string());
+        ClientError::Refused { what, error: ResponseError::UnknownServerError, message }
+    }
+
+    /// Whether Kafka's error is this one.
+    pub fn is(&self, expected: ResponseError) -> bool {
+        matches!(self, ClientError::Refused { error, .. } if *error == expected)
+    }
+
     /// Whether the same may succeed a moment later.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -117,15 +142,40 @@ impl ClientError {
                     "set FRAZIL__KAFKA__ADVERTISE (--kafka-advertise) of the broker to an address that clients reach";
                 Some(step.to_string())
             }
-            ClientError::Refused { error: ResponseError::UnknownTopicOrPartition, .. } => {
-                Some("see the topics with `frazil topic list`, or make it with `frazil topic create NAME`".to_string())
-            }
-            ClientError::Refused { error: ResponseError::TopicAlreadyExists, .. } => {
-                Some("look at it with `frazil topic describe NAME`, or use --if-not-exists".to_string())
-            }
+            ClientError::Refused { what, error, .. } => advice(what, *error),
             _ => None,
         }
     }
+}
+
+/// The next command after Kafka's refusal of `what`.
+fn advice(what: &str, error: ResponseError) -> Option<String> {
+    let group = what.strip_prefix("group ").unwrap_or("GROUP");
+    let advice = match error {
+        ResponseError::UnknownTopicOrPartition => {
+            "see the topics with `frazil topic list`, or make it with `frazil topic create NAME`".to_string()
+        }
+        ResponseError::TopicAlreadyExists => {
+            "look at it with `frazil topic describe NAME`, or use --if-not-exists".to_string()
+        }
+        ResponseError::OffsetOutOfRange => "see first and next offsets with `frazil topic describe NAME`".to_string(),
+        ResponseError::GroupIdNotFound => "see the groups with `frazil group list`".to_string(),
+        ResponseError::NonEmptyGroup => {
+            format!("stop its members first; see them with `frazil group describe {group}`")
+        }
+        ResponseError::FencedInstanceId => {
+            "another process runs with the same --instance-id; stop it, or give this one another".to_string()
+        }
+        ResponseError::InconsistentGroupProtocol => format!(
+            "this command shares partitions by `range` and the group's members do not; see them with \
+             `frazil group describe {group}`, or choose another group"
+        ),
+        ResponseError::InvalidSessionTimeout => "the broker allows other values; try --session-timeout 45s".to_string(),
+        ResponseError::GroupMaxSizeReached => format!("see its members with `frazil group describe {group}`"),
+        ResponseError::TransactionalIdNotFound => "see the transactions with `frazil txn list`".to_string(),
+        _ => return None,
+    };
+    Some(advice)
 }
 
 /// Turns a Kafka error code into a result; `what` names what was asked.
@@ -136,8 +186,12 @@ pub(crate) fn check(code: i16, what: impl FnOnce() -> String, message: Option<&S
     }
 }
 
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_string())
+}
+
 fn topic_name(name: &str) -> TopicName {
-    TopicName(StrBytes::from_string(name.to_string()))
+    TopicName(text(name))
 }
 
 /// A broker of the cluster.
@@ -164,6 +218,7 @@ struct Inner {
     connections: Mutex<BTreeMap<String, Arc<Connection>>>,
     nodes: Mutex<BTreeMap<i32, Node>>,
     leaders: Mutex<BTreeMap<String, BTreeMap<i32, i32>>>,
+    coordinators: Mutex<BTreeMap<(CoordinatorKind, String), Node>>,
 }
 
 impl Client {
@@ -175,6 +230,7 @@ impl Client {
             connections: Mutex::default(),
             nodes: Mutex::default(),
             leaders: Mutex::default(),
+            coordinators: Mutex::default(),
         };
         Client { inner: Arc::new(inner) }
     }
@@ -259,8 +315,14 @@ impl Client {
         Patience { deadline: Instant::now() + self.inner.timeout, pause: BACKOFF_FIRST }
     }
 
-    fn forget_leaders(&self) {
+    /// Leaders and coordinators are asked for again afterwards.
+    fn forget_places(&self) {
         self.inner.leaders.lock().clear();
+        self.inner.coordinators.lock().clear();
+    }
+
+    fn timeout_ms(&self) -> i32 {
+        i32::try_from(self.timeout().as_millis()).unwrap_or(i32::MAX)
     }
 
     /// Metadata of some topics, or of all. Remembers brokers and leaders.
@@ -319,6 +381,22 @@ impl Client {
         };
         self.retrying_while(is_transient, ask).await
     }
+
+    /// Leaders by topic and partition; topics and partitions that do not exist are left out. Repeats nothing.
+    async fn leaders_of(&self, topics: &[String]) -> Result<BTreeMap<String, BTreeMap<i32, i32>>, ClientError> {
+        let known = self.inner.leaders.lock().clone();
+        let missing: Vec<String> = topics.iter().filter(|topic| !known.contains_key(*topic)).cloned().collect();
+        if missing.is_empty() {
+            return Ok(known);
+        }
+        let metadata = self.metadata(Some(&missing), false).await?;
+        let unknown = ResponseError::UnknownTopicOrPartition.code();
+        for topic in metadata.topics.iter().filter(|topic| topic.error_code != unknown) {
+            let name = topic.name.as_ref().map(|name| name.to_string()).unwrap_or_default();
+            check(topic.error_code, || format!("topic {name}"), None)?;
+        }
+        Ok(self.inner.leaders.lock().clone())
+    }
 }
 
 /// How long to go on trying: pauses double, and end at a deadline.
@@ -332,10 +410,10 @@ impl Patience {
         Instant::now() + self.pause < self.deadline
     }
 
-    /// Waits. Leaders are asked for again afterwards, because they may be what was wrong.
+    /// Waits. Leaders and coordinators are asked for again afterwards, because they may be what was wrong.
     async fn pause(&mut self, client: &Client, error: &ClientError) {
         tracing::debug!(%error, "trying again");
-        client.forget_leaders();
+        client.forget_places();
         tokio::time::sleep(self.pause).await;
         self.pause = (2 * self.pause).min(BACKOFF_MAX);
     }

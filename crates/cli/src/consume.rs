@@ -1,4 +1,5 @@
-//! What `frazil consume` reads and how it prints: offset ranges and format strings.
+//! What `frazil consume` reads and how it prints: offset ranges, format strings, JSON.
 
 pub mod offsets;
+pub mod printer;
 pub mod template;

@@ -11,6 +11,7 @@ pub mod commands;
 pub mod consume;
 mod demo;
 pub mod exit;
+pub mod group;
 mod logging;
 pub mod output;
 pub mod server;
@@ -38,7 +39,9 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(verb: Verb) -> Outcome {
-    use commands::{bench, completion, config, consume, dev, health, produce, server, storage, topic};
+    use commands::{
+        bench, cluster, completion, config, consume, dev, group, health, produce, server, storage, topic, txn,
+    };
     match verb {
         Verb::Dev(args) => dev::run(args).await,
         Verb::Server(args) => server::run(args).await,
@@ -46,6 +49,9 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Produce(args) => produce::run(args).await,
         Verb::Consume(args) => consume::run(args, false).await,
         Verb::Tail(args) => consume::run(args, true).await,
+        Verb::Group(verb) => group::run(verb).await,
+        Verb::Txn(verb) => txn::run(verb).await,
+        Verb::Cluster(verb) => cluster::run(verb).await,
         Verb::Storage(verb) => storage::run(verb).await,
         Verb::Config(verb) => config::run(verb),
         Verb::Health(args) => health::run(args).await,
@@ -54,8 +60,9 @@ async fn run(verb: Verb) -> Outcome {
     }
 }
 
+/// At least two, so that a reader who does not take our output holds up nothing else.
 fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    std::thread::available_parallelism().map_or(2, usize::from).max(2)
 }
 
 fn finish(outcome: Outcome) -> ExitCode {

@@ -1,7 +1,13 @@
 //! Listings: `table` and `wide` for people, `json`, `jsonl` and `csv` for programs.
+//!
+//! On a terminal, texts of a `table` that is too wide for it are cut; a pipe and `wide` get everything.
 
 use serde_json::{Map, Value};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+
+/// Columns of texts are not made narrower than this.
+const TEXT_WIDTH_MIN: usize = 8;
+const GAP: usize = 2;
 
 /// How a listing is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -55,11 +61,26 @@ impl Listing {
         self.rows.push(row);
     }
 
-    /// Prints it.
+    /// Whether it has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Prints it on standard output, cut to the terminal if that is one.
+    pub fn show(&self, format: Format) -> io::Result<()> {
+        self.print_within(format, screen_columns(), &mut io::stdout().lock())
+    }
+
+    /// Prints it whole.
     pub fn print(&self, format: Format, out: &mut impl Write) -> io::Result<()> {
+        self.print_within(format, None, out)
+    }
+
+    /// Prints it; as a table not wider than `columns`, if texts can be cut so far.
+    pub fn print_within(&self, format: Format, columns: Option<usize>, out: &mut impl Write) -> io::Result<()> {
         match format {
-            Format::Table => self.print_table(out, false),
-            Format::Wide => self.print_table(out, true),
+            Format::Table => self.print_table(out, false, columns),
+            Format::Wide => self.print_table(out, true, None),
             Format::Json => {
                 serde_json::to_writer_pretty(&mut *out, &self.to_json())?;
                 writeln!(out)
@@ -82,24 +103,35 @@ impl Listing {
         self.rows.iter().map(object).collect()
     }
 
-    fn print_table(&self, out: &mut impl Write, all: bool) -> io::Result<()> {
+    fn print_table(&self, out: &mut impl Write, all: bool, columns: Option<usize>) -> io::Result<()> {
         let shown: Vec<usize> =
             (0..self.columns.len()).filter(|index| all || !self.columns[*index].only_wide).collect();
         let head: Vec<String> = shown.iter().map(|index| self.columns[*index].name.to_uppercase()).collect();
         let body: Vec<Vec<String>> =
-            self.rows.iter().map(|row| shown.iter().map(|index| cell(&row[*index])).collect()).collect();
+            self.rows.iter().map(|row| shown.iter().map(|index| table_cell(&row[*index])).collect()).collect();
         let width = |column: usize| {
             let cells = body.iter().map(|row| &row[column]).chain([&head[column]]);
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..shown.len()).map(width).collect();
-        let is_number: Vec<bool> =
-            shown.iter().map(|index| self.rows.iter().all(|row| row[*index].is_number())).collect();
+        let mut widths: Vec<usize> = (0..shown.len()).map(width).collect();
+        let is_number: Vec<bool> = shown.iter().map(|index| self.is_number(*index)).collect();
+        if let Some(columns) = columns {
+            fit(&mut widths, &is_number, columns);
+        }
         for row in [&head].into_iter().chain(&body) {
-            let cells = row.iter().enumerate().map(|(column, cell)| pad(cell, widths[column], is_number[column]));
+            let cells = row.iter().enumerate().map(|(column, cell)| {
+                let cell = if is_number[column] { cell.clone() } else { cut(cell, widths[column]) };
+                pad(&cell, widths[column], is_number[column])
+            });
             writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
         }
         Ok(())
+    }
+
+    /// Whether a column holds numbers, where it holds anything.
+    fn is_number(&self, column: usize) -> bool {
+        let mut values = self.rows.iter().map(|row| &row[column]);
+        values.clone().any(Value::is_number) && values.all(|value| value.is_number() || value.is_null())
     }
 
     fn print_csv(&self, out: &mut impl Write) -> io::Result<()> {
@@ -118,6 +150,49 @@ fn cell(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// As [`cell`], but what is not known is visible.
+fn table_cell(value: &Value) -> String {
+    if value.is_null() { "-".to_string() } else { cell(value) }
+}
+
+/// Makes the widest texts narrower until the table fits, or nothing more can be cut.
+fn fit(widths: &mut [usize], is_number: &[bool], columns: usize) {
+    let gaps = GAP * widths.len().saturating_sub(1);
+    while widths.iter().sum::<usize>() + gaps > columns {
+        let texts = (0..widths.len()).filter(|index| !is_number[*index] && widths[*index] > TEXT_WIDTH_MIN);
+        let Some(widest) = texts.max_by_key(|index| widths[*index]) else { return };
+        widths[widest] -= 1;
+    }
+}
+
+fn cut(cell: &str, width: usize) -> String {
+    if cell.chars().count() <= width {
+        return cell.to_string();
+    }
+    cell.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Columns of the terminal that standard output is; `None` if it is none.
+pub fn screen_columns() -> Option<usize> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let columns = rustix::termios::tcgetwinsize(&stdout).ok()?.ws_col;
+    (columns > 0).then_some(usize::from(columns))
+}
+
+/// `1 member`, `2 members`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The facts above a listing: names and values, aligned.
+pub fn print_facts(facts: &[(&str, String)], out: &mut impl Write) -> io::Result<()> {
+    let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    facts.iter().try_for_each(|(name, value)| writeln!(out, "{name:width$}  {value}"))
 }
 
 fn pad(cell: &str, width: usize, right: bool) -> String {
@@ -145,7 +220,32 @@ mod tests {
     #[test]
     fn tables_align_and_leave_wide_columns_out() {
         assert_eq!(printed(Format::Table), "NAME    PARTITIONS\norders          12\na, \"b\"           3\n");
-        assert_eq!(printed(Format::Wide), "NAME    ID  PARTITIONS\norders  1f          12\na, \"b\"               3\n");
+        assert_eq!(printed(Format::Wide), "NAME    ID  PARTITIONS\norders  1f          12\na, \"b\"  -            3\n");
+    }
+
+    #[test]
+    fn a_table_is_cut_to_the_terminal_in_its_texts_only() {
+        let mut listing = Listing::new(&[column("client"), column("host"), column("lag")]);
+        listing.push(vec!["a-client-with-a-long-name".into(), "a-long-host-name".into(), 1_234_567_890_u64.into()]);
+        listing.push(vec!["b".into(), "c".into(), Value::Null]);
+        let within = |columns| {
+            let mut out = Vec::new();
+            listing.print_within(Format::Table, Some(columns), &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(within(60).contains("a-client-with-a-long-name  a-long-host-name  1234567890\n"));
+        let narrow = "CLIENT        HOST                 LAG\na-client-wi…  a-long-host-…  1234567890\n\
+                      b             c                      -\n";
+        assert_eq!(within(39), narrow);
+        assert!(within(10).lines().all(|line| line.chars().count() <= 30), "{}", within(10));
+        assert!(within(10).contains("1234567890"), "numbers stay whole");
+    }
+
+    #[test]
+    fn facts_are_aligned() {
+        let mut out = Vec::new();
+        print_facts(&[("group", "g".to_string()), ("coordinator", "1".to_string())], &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "group        g\ncoordinator  1\n");
     }
 
     #[test]

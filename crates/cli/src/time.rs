@@ -1,5 +1,6 @@
-//! Timestamps as text: ISO 8601 in UTC, both ways.
+//! Timestamps as text: RFC 3339 both ways, and moments told from now.
 
+use crate::settings::units;
 use std::fmt;
 
 const MS_PER_DAY: i64 = 86_400_000;
@@ -18,27 +19,61 @@ impl fmt::Display for Timestamp {
 }
 
 impl Timestamp {
-    /// Reads `2026-02-03`, `2026-02-03T04:05`, `2026-02-03T04:05:06`, `2026-02-03T04:05:06.789`, each with an
-    /// optional `Z`; a space may stand for the `T`. Always UTC.
+    /// Reads `2026-02-03`, `2026-02-03T04:05`, `2026-02-03T04:05:06`, `2026-02-03T04:05:06.789`, each in UTC (with or
+    /// without `Z`) or with an offset such as `+02:00`; a space may stand for the `T`. What is finer than a millisecond
+    /// is cut off.
     pub fn parse(text: &str) -> Option<Timestamp> {
-        let text = text.trim().strip_suffix('Z').unwrap_or(text.trim());
-        let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+        let text = text.trim();
+        let (date, time) = text.split_once(['T', ' ']).unwrap_or((text.strip_suffix('Z').unwrap_or(text), "00:00"));
         let (year, rest) = date.split_once('-')?;
         let (month, day) = rest.split_once('-')?;
         let days = days_from_civil(number(year, 4)?, number(month, 2)?, number(day, 2)?)?;
-        let mut parts = time.split(':');
-        let (hour, minute) = (number(parts.next()?, 2)?, number(parts.next()?, 2)?);
-        let (second, millisecond) = match parts.next() {
-            None => (0, 0),
-            Some(seconds) => match seconds.split_once('.') {
-                None => (number(seconds, 2)?, 0),
-                Some((second, fraction)) => (number(second, 2)?, number(fraction, 3)?),
-            },
-        };
-        let valid = hour < 24 && minute < 60 && second < 60 && parts.next().is_none();
-        let of_day = ((hour * 60 + minute) * 60 + second) * 1_000 + millisecond;
-        valid.then_some(Timestamp(days * MS_PER_DAY + of_day))
+        let (time, east_ms) = split_zone(time)?;
+        Some(Timestamp(days * MS_PER_DAY + time_of_day(time)? - east_ms))
     }
+
+    /// The same, and what people write from now: `-15m` (before now), milliseconds since 1970.
+    pub fn parse_from(text: &str, now_ms: i64) -> Option<Timestamp> {
+        if let Some(back) = text.strip_prefix('-') {
+            let back = units::parse_duration(back).ok()?;
+            return Some(Timestamp(now_ms.saturating_sub(i64::try_from(back.as_millis()).ok()?)));
+        }
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number { text.parse().ok().map(Timestamp) } else { Timestamp::parse(text) }
+    }
+}
+
+/// Milliseconds since midnight.
+fn time_of_day(text: &str) -> Option<i64> {
+    let mut parts = text.split(':');
+    let (hour, minute) = (number(parts.next()?, 2)?, number(parts.next()?, 2)?);
+    let (second, millisecond) = match parts.next() {
+        None => (0, 0),
+        Some(seconds) => match seconds.split_once('.') {
+            None => (number(seconds, 2)?, 0),
+            Some((second, fraction)) => (number(second, 2)?, milliseconds(fraction)?),
+        },
+    };
+    let is_valid = hour < 24 && minute < 60 && second < 60 && parts.next().is_none();
+    is_valid.then_some(((hour * 60 + minute) * 60 + second) * 1_000 + millisecond)
+}
+
+/// The digits behind the point of a second.
+fn milliseconds(fraction: &str) -> Option<i64> {
+    number(fraction, fraction.len()).filter(|_| (1..=9).contains(&fraction.len()))?;
+    number(&format!("{fraction:0<3}")[..3], 3)
+}
+
+/// Takes the zone from the end of a time: the rest, and how many milliseconds it is ahead of UTC.
+fn split_zone(time: &str) -> Option<(&str, i64)> {
+    if let Some(utc) = time.strip_suffix(['Z', 'z']) {
+        return Some((utc, 0));
+    }
+    let Some(at) = time.find(['+', '-']) else { return Some((time, 0)) };
+    let (hour, minute) = time[at + 1..].split_once(':').or_else(|| time[at + 1..].split_at_checked(2))?;
+    let (hour, minute) = (number(hour, 2)?, number(minute, 2)?);
+    let sign = if time[at..].starts_with('-') { -1 } else { 1 };
+    (hour < 24 && minute < 60).then_some((&time[..at], sign * (hour * 60 + minute) * 60_000))
 }
 
 fn number(text: &str, digits: usize) -> Option<i64> {
@@ -99,8 +134,46 @@ mod tests {
     }
 
     #[test]
+    fn offsets_from_utc_and_fractions_of_any_length_are_read() {
+        for (text, ms) in [
+            ("2024-02-29T14:34:56.789+02:00", 1_709_210_096_789),
+            ("2024-02-29T07:04:56.789-0530", 1_709_210_096_789),
+            ("2024-02-29 12:34:56.7Z", 1_709_210_096_700),
+            ("2024-02-29T12:34:56.789999999z", 1_709_210_096_789),
+            ("2024-02-29T12:34+00:00", 1_709_210_040_000),
+            ("2024-02-29Z", 1_709_164_800_000),
+        ] {
+            assert_eq!(Timestamp::parse(text), Some(Timestamp(ms)), "{text}");
+        }
+    }
+
+    #[test]
+    fn moments_are_told_from_now_or_since_1970() {
+        assert_eq!(Timestamp::parse_from("-15m", 1_000_000), Some(Timestamp(100_000)));
+        assert_eq!(Timestamp::parse_from("1700000000000", 0), Some(Timestamp(1_700_000_000_000)));
+        assert_eq!(Timestamp::parse_from("2024-02-29", 0), Some(Timestamp(1_709_164_800_000)));
+        for text in ["", "-", "-15", "soon", "+15m"] {
+            assert_eq!(Timestamp::parse_from(text, 0), None, "{text}");
+        }
+    }
+
+    #[test]
     fn impossible_moments_are_refused() {
-        for text in ["", "2023-02-29", "2024-13-01", "2024-00-01", "2024-01-01T24:00", "2024-1-1", "today"] {
+        for text in [
+            "",
+            "2023-02-29",
+            "2024-13-01",
+            "2024-00-01",
+            "2024-01-01T24:00",
+            "2024-1-1",
+            "today",
+            "2024-01-01T00:00+25:00",
+            "2024-01-01T00:00+2",
+            "2024-01-01T00:00:00.",
+            "2024-01-01T00:00:00.1234567890",
+            "2024-01-01T00:00:00+",
+            "2024-01-01T00:00:00+0é",
+        ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
     }
@@ -109,6 +182,11 @@ mod tests {
         #[test]
         fn every_moment_of_four_digit_years_is_read_back(ms in -62_135_596_800_000i64..253_402_300_800_000) {
             prop_assert_eq!(Timestamp::parse(&Timestamp(ms).to_string()), Some(Timestamp(ms)));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "[-+:.TZ0-9é ]{0,30}") {
+            let _ = Timestamp::parse_from(&text, 0);
         }
     }
 }

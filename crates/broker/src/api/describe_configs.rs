@@ -2,7 +2,7 @@
 
 use super::create_topics::Refusal;
 use super::{Answer, Refused, Request, text};
-use crate::config::{Layers, Scope, Setting, Source, Update, table};
+use crate::config::{Layers, Scope, Setting, Source, Update, WITHOUT_EFFECT, table};
 use crate::node::Node;
 use crate::topic_name;
 use kafka_protocol::error::ResponseError;
@@ -120,7 +120,7 @@ fn shown(setting: &Setting, scope: Scope, layers: Layers<'_>, detail: Detail) ->
 fn documentation(setting: &Setting) -> String {
     match setting.has_effect {
         true => setting.documentation.to_owned(),
-        false => format!("{} (Accepted and stored by Frazil; without effect.)", setting.documentation),
+        false => format!("{} {WITHOUT_EFFECT}", setting.documentation),
     }
 }
 

@@ -1,27 +1,25 @@
 //! Topics and their settings.
 
-use super::{Client, ClientError, check, topic_name};
+use super::{Client, ClientError, check, text, topic_name};
+use frazil_broker::WITHOUT_EFFECT;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{
-    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
-    IncrementalAlterConfigsRequest, ListOffsetsRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+    IncrementalAlterConfigsRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
 
 const TOPIC_RESOURCE: i8 = 2;
+const TOPIC_SOURCE: i8 = 1;
+const DEFAULT_SOURCE: i8 = 5;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
-
-/// Timestamp that asks `ListOffsets` for the end of a partition.
-pub const LATEST: i64 = -1;
-/// Timestamp that asks `ListOffsets` for the start of a partition.
-pub const EARLIEST: i64 = -2;
 
 /// A topic as a listing shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,15 +36,6 @@ pub struct TopicDescription {
     pub internal: bool,
 }
 
-/// First and next offset of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartitionOffsets {
-    /// First readable offset.
-    pub start: i64,
-    /// Offset of the next record.
-    pub end: i64,
-}
-
 /// One setting of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigEntry {
@@ -58,6 +47,12 @@ pub struct ConfigEntry {
     pub source: &'static str,
     /// Whether it was set on the topic itself.
     pub is_own: bool,
+    /// What the value is when nobody sets it.
+    pub default: Option<String>,
+    /// Whether it changes anything; Frazil takes some of Kafka's settings that mean nothing here.
+    pub has_effect: bool,
+    /// What it does, in the broker's words.
+    pub documentation: String,
 }
 
 impl Client {
@@ -98,12 +93,9 @@ impl Client {
             .with_topics(vec![topic])
             .with_timeout_ms(self.timeout_ms())
             .with_validate_only(dry_run);
-        self.retrying(|| async {
-            let response = self.controller().await?.call(&request, self.timeout()).await?;
-            response
-                .topics
-                .iter()
-                .try_for_each(|topic| check(topic.error_code, || format!("topic {name}"), topic.error_message.as_ref()))
+        self.ask_controller(&request, |response| {
+            let mut topics = response.topics.iter();
+            topics.try_for_each(|topic| refusal(name, topic.error_code, topic.error_message.as_ref()))
         })
         .await
     }
@@ -114,12 +106,9 @@ impl Client {
             .with_topics(vec![DeleteTopicState::default().with_name(Some(topic_name(name)))])
             .with_topic_names(vec![topic_name(name)])
             .with_timeout_ms(self.timeout_ms());
-        self.retrying(|| async {
-            let response = self.controller().await?.call(&request, self.timeout()).await?;
-            response
-                .responses
-                .iter()
-                .try_for_each(|topic| check(topic.error_code, || format!("topic {name}"), topic.error_message.as_ref()))
+        self.ask_controller(&request, |response| {
+            let mut topics = response.responses.iter();
+            topics.try_for_each(|topic| refusal(name, topic.error_code, topic.error_message.as_ref()))
         })
         .await
     }
@@ -132,12 +121,9 @@ impl Client {
             .with_topics(vec![topic])
             .with_timeout_ms(self.timeout_ms())
             .with_validate_only(dry_run);
-        self.retrying(|| async {
-            let response = self.controller().await?.call(&request, self.timeout()).await?;
-            response
-                .results
-                .iter()
-                .try_for_each(|topic| check(topic.error_code, || format!("topic {name}"), topic.error_message.as_ref()))
+        self.ask_controller(&request, |response| {
+            let mut topics = response.results.iter();
+            topics.try_for_each(|topic| refusal(name, topic.error_code, topic.error_message.as_ref()))
         })
         .await
     }
@@ -148,17 +134,15 @@ impl Client {
             .with_resource_type(TOPIC_RESOURCE)
             .with_resource_name(text(name))
             .with_configuration_keys(None);
-        let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+        let request = DescribeConfigsRequest::default()
+            .with_resources(vec![resource])
+            .with_include_synonyms(true)
+            .with_include_documentation(true);
         let response = self.retrying(|| async { self.any().await?.call(&request, self.timeout()).await }).await?;
         let mut entries = Vec::new();
         for result in &response.results {
-            check(result.error_code, || format!("topic {name}"), result.error_message.as_ref())?;
-            entries.extend(result.configs.iter().map(|config| ConfigEntry {
-                name: config.name.to_string(),
-                value: config.value.as_ref().map(|value| value.to_string()),
-                source: source_name(config.config_source),
-                is_own: config.config_source == 1,
-            }));
+            refusal(name, result.error_code, result.error_message.as_ref())?;
+            entries.extend(result.configs.iter().map(config_entry));
         }
         entries.sort_by(|left, right| left.name.cmp(&right.name));
         Ok(entries)
@@ -183,103 +167,43 @@ impl Client {
             .with_configs(changes.iter().map(change).collect());
         let request =
             IncrementalAlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(dry_run);
-        self.retrying(|| async {
-            let response = self.controller().await?.call(&request, self.timeout()).await?;
-            response.responses.iter().try_for_each(|result| {
-                check(result.error_code, || format!("topic {name}"), result.error_message.as_ref())
-            })
+        self.ask_controller(&request, |response| {
+            let mut topics = response.responses.iter();
+            topics.try_for_each(|topic| refusal(name, topic.error_code, topic.error_message.as_ref()))
         })
         .await
-    }
-
-    /// First and next offset of each partition.
-    pub async fn offsets(&self, topic: &str) -> Result<BTreeMap<i32, PartitionOffsets>, ClientError> {
-        let partitions: Vec<i32> = self.leaders(topic, false).await?.into_keys().collect();
-        let starts = self.offsets_at(topic, &partitions, EARLIEST).await?;
-        let ends = self.offsets_at(topic, &partitions, LATEST).await?;
-        let pair = |(partition, start): (i32, i64)| {
-            let end = ends.get(&partition).copied().unwrap_or(start);
-            (partition, PartitionOffsets { start, end })
-        };
-        Ok(starts.into_iter().map(pair).collect())
-    }
-
-    /// The first offset at or after a timestamp (milliseconds since 1970, or [`LATEST`] or [`EARLIEST`]); -1 where
-    /// there is no such record.
-    pub async fn offsets_at(
-        &self,
-        topic: &str,
-        partitions: &[i32],
-        timestamp: i64,
-    ) -> Result<BTreeMap<i32, i64>, ClientError> {
-        self.retrying(|| async {
-            let leaders = self.leaders(topic, false).await?;
-            let mut by_node: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
-            for partition in partitions {
-                let unknown = || format!("partition {topic}/{partition}");
-                let leader = leaders.get(partition);
-                check(if leader.is_some() { 0 } else { UNKNOWN_PARTITION }, unknown, None)?;
-                by_node.entry(leader.copied().unwrap_or(-1)).or_default().push(*partition);
-            }
-            let mut offsets = BTreeMap::new();
-            for (node, partitions) in by_node {
-                offsets.extend(self.offsets_of_node(node, topic, &partitions, timestamp).await?);
-            }
-            Ok(offsets)
-        })
-        .await
-    }
-
-    async fn offsets_of_node(
-        &self,
-        node: i32,
-        topic: &str,
-        partitions: &[i32],
-        timestamp: i64,
-    ) -> Result<Vec<(i32, i64)>, ClientError> {
-        let ask = |partition: &i32| {
-            ListOffsetsPartition::default()
-                .with_partition_index(*partition)
-                .with_timestamp(timestamp)
-                .with_current_leader_epoch(-1)
-        };
-        let asked = ListOffsetsTopic::default()
-            .with_name(topic_name(topic))
-            .with_partitions(partitions.iter().map(ask).collect());
-        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![asked]);
-        let response = self.node(node).await?.call(&request, self.timeout()).await?;
-        let mut offsets = Vec::new();
-        for partition in response.topics.iter().flat_map(|topic| &topic.partitions) {
-            check(partition.error_code, || format!("partition {topic}/{}", partition.partition_index), None)?;
-            offsets.push((partition.partition_index, partition.offset));
-        }
-        Ok(offsets)
-    }
-
-    async fn controller(&self) -> Result<std::sync::Arc<super::Connection>, ClientError> {
-        let metadata = self.metadata(Some(&[]), false).await?;
-        if metadata.controller_id.0 < 0 { self.any().await } else { self.node(metadata.controller_id.0).await }
-    }
-
-    fn timeout_ms(&self) -> i32 {
-        i32::try_from(self.timeout().as_millis()).unwrap_or(i32::MAX)
     }
 }
 
-const UNKNOWN_PARTITION: i16 = kafka_protocol::error::ResponseError::UnknownTopicOrPartition.code();
+fn config_entry(config: &DescribeConfigsResourceResult) -> ConfigEntry {
+    let documentation = config.documentation.as_ref().map(ToString::to_string).unwrap_or_default();
+    let default = config.synonyms.iter().find(|synonym| synonym.source == DEFAULT_SOURCE);
+    let default = default.and_then(|synonym| synonym.value.as_ref());
+    // A value that is the default need not say so again.
+    let default = default.or(config.value.as_ref().filter(|_| config.config_source == DEFAULT_SOURCE));
+    ConfigEntry {
+        name: config.name.to_string(),
+        value: config.value.as_ref().map(ToString::to_string),
+        source: source_name(config.config_source),
+        is_own: config.config_source == TOPIC_SOURCE,
+        default: default.map(ToString::to_string),
+        has_effect: !documentation.ends_with(WITHOUT_EFFECT),
+        documentation,
+    }
+}
 
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_string())
+fn refusal(topic: &str, code: i16, message: Option<&StrBytes>) -> Result<(), ClientError> {
+    check(code, || format!("topic {topic}"), message)
 }
 
 /// Kafka's names of the places a setting comes from (`ConfigSource`).
 fn source_name(source: i8) -> &'static str {
     match source {
-        1 => "topic",
+        TOPIC_SOURCE => "topic",
         2 => "broker (dynamic)",
         3 => "cluster (dynamic)",
         4 => "broker (static)",
-        5 => "default",
+        DEFAULT_SOURCE => "default",
         _ => "unknown",
     }
 }

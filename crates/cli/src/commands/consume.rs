@@ -1,19 +1,33 @@
 //! `frazil consume` and `frazil tail`: records to stdout.
 
+mod member;
+
 use crate::args::ClusterArgs;
-use crate::client::{Client, ClientError, Consumer, PartitionOffsets, ReadRecord};
+use crate::client::{Client, ClientError, Consumer, PartitionOffsets};
 use crate::consume::offsets::{Bound, OffsetRange};
+use crate::consume::printer::Printer;
 use crate::consume::template::Template;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::time::Timestamp;
-use bytes::Bytes;
 use frazil_base::Env;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
 const LONG_POLL: Duration = Duration::from_millis(500);
+
+/// Shown after the help of `frazil consume`.
+pub const EXAMPLES: &str = "\
+Examples:
+  frazil consume orders -n 3 -f '%p %o %k=%v\\n'
+  frazil consume orders -o @-15m -e -o json
+  frazil consume orders -g billing      # shares partitions, commits, resumes; Ctrl-C leaves
+  frazil consume orders -g billing -e   # what the group has not read yet, then ends";
+
+/// Shown after the help of `frazil tail`.
+pub const TAIL_EXAMPLES: &str = "\
+Examples:
+  frazil tail orders
+  frazil tail orders -o -10 -f '%d %v\\n'";
 
 /// Arguments of `frazil consume` and `frazil tail`.
 #[derive(Debug, clap::Args)]
@@ -42,14 +56,9 @@ pub struct ConsumeArgs {
     #[arg(short = 'e', long)]
     exit_at_end: bool,
     #[command(flatten)]
+    membership: member::MembershipArgs,
+    #[command(flatten)]
     cluster: ClusterArgs,
-}
-
-/// How records are printed.
-#[derive(Debug)]
-enum Printer {
-    Template(Template),
-    Json,
 }
 
 /// Reads and prints. Starts at `newest` when `tail`, else at `oldest`.
@@ -58,7 +67,10 @@ pub async fn run(args: ConsumeArgs, tail: bool) -> Outcome {
     if args.count == Some(0) {
         return Ok(Exit::Ok);
     }
-    let client = Client::new(args.cluster.bootstrap.clone(), args.cluster.timeout);
+    let client = args.cluster.client();
+    if args.membership.group.is_some() {
+        return member::run(client, args, range, printer).await;
+    }
     let offsets = selected(&client, &args).await?;
     let plan = plan(&client, &args.topic, &offsets, range, args.exit_at_end).await?;
     let mut reading = Reading {
@@ -95,7 +107,7 @@ fn choose(args: &ConsumeArgs, tail: bool) -> Result<(OffsetRange, Printer), Fail
         (Some(_), Some(_)) => return Err(Failure::usage("--format and --output exclude each other")),
         (Some(format), None) => Printer::Template(Template::parse(format).map_err(Failure::usage)?),
         (None, Some("json" | "jsonl")) => Printer::Json,
-        (None, None | Some("value")) => Printer::Template(Template::parse(r"%v\n").map_err(Failure::usage)?),
+        (None, None | Some("value")) => Printer::values().map_err(Failure::usage)?,
         (None, Some(other)) => return Err(Failure::usage(format!("output {other:?} is neither value nor json"))),
     };
     Ok((range, printer))
@@ -184,7 +196,7 @@ impl Reading {
                 if self.left == Some(0) {
                     break;
                 }
-                self.print(record)?;
+                self.printer.print(&self.topic, record, &mut self.out)?;
                 self.left = self.left.map(|left| left - 1);
             }
         }
@@ -202,47 +214,5 @@ impl Reading {
             .map(|(partition, _)| *partition)
             .collect();
         finished.into_iter().for_each(|partition| self.consumer.leave(partition));
-    }
-
-    fn print(&mut self, record: &ReadRecord) -> io::Result<()> {
-        match &self.printer {
-            Printer::Template(template) => template.print(&self.topic, record, &mut self.out),
-            Printer::Json => writeln!(self.out, "{}", to_json(&self.topic, record)),
-        }
-    }
-}
-
-/// One object per record. Bytes stand in it as text, and what is no UTF-8 as hexadecimal digits under a name that
-/// says so (`key_hex`, `value_hex`).
-fn to_json(topic: &str, record: &ReadRecord) -> Value {
-    let mut object = json!({
-        "topic": topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "timestamp": record.timestamp,
-        "time": Timestamp(record.timestamp).to_string(),
-    });
-    put_bytes(&mut object, "key", record.key.as_ref());
-    put_bytes(&mut object, "value", record.value.as_ref());
-    if !record.headers.is_empty() {
-        let headers = record.headers.iter().map(|(name, value)| {
-            let mut header = json!({});
-            put_bytes(&mut header, "name", Some(name));
-            put_bytes(&mut header, "value", value.as_ref());
-            header
-        });
-        object["headers"] = headers.collect();
-    }
-    object
-}
-
-fn put_bytes(object: &mut Value, name: &str, bytes: Option<&Bytes>) {
-    match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
-        None => object[name] = Value::Null,
-        Some((_, Ok(text))) => object[name] = Value::from(text),
-        Some((bytes, Err(_))) => {
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            object[format!("{name}_hex")] = Value::from(digits);
-        }
     }
 }

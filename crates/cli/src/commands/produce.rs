@@ -4,7 +4,7 @@
 //! and a file goes through in large batches.
 
 use crate::args::{ClusterArgs, parse_pair};
-use crate::client::{Acks, Client, NewRecord, Producer, ProducerOptions};
+use crate::client::{Acks, NewRecord, Producer, ProducerOptions};
 use crate::exit::{Exit, Failure, Outcome};
 use bytes::Bytes;
 use frazil_base::Env;
@@ -13,6 +13,13 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 use tokio::sync::mpsc;
+
+/// Shown after the help.
+pub const EXAMPLES: &str = "\
+Examples:
+  echo '{\"id\": 1}' | frazil produce orders
+  frazil produce orders -K : -z zstd orders.txt   # lines such as key:value
+  frazil produce orders -k customer-7 -Z < /dev/null";
 
 const LINES_QUEUED_MAX: usize = 4096;
 
@@ -73,7 +80,7 @@ fn parse_acks(text: &str) -> Result<Acks, String> {
 
 /// Writes records until the input ends.
 pub async fn run(args: ProduceArgs) -> Outcome {
-    let client = Client::new(args.cluster.bootstrap.clone(), args.cluster.timeout);
+    let client = args.cluster.client();
     let options = ProducerOptions { compression: args.compression, acks: args.acks, create_topic: args.create };
     let mut producer = Producer::open(client, &args.topic, options).await?;
     if let Some(partition) = args.partition.filter(|partition| !producer.partitions().contains(partition)) {

@@ -1,9 +1,12 @@
-//! `frazil topic`: create, list, describe, alter, delete.
+//! `frazil topic`: create, list, describe, alter, delete; and deleting records.
 
+mod delete_records;
+
+use super::tally::Tally;
 use crate::args::{ClusterArgs, parse_pair};
 use crate::client::{Client, ClientError, TopicDescription};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Format, Listing, column, wide};
+use crate::output::{Format, Listing, column, print_facts, screen_columns, wide};
 use kafka_protocol::error::ResponseError;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -12,18 +15,45 @@ use std::io::{self, Write};
 #[derive(Debug, clap::Subcommand)]
 pub enum TopicVerb {
     /// Create topics
+    #[command(after_help = CREATE_EXAMPLES)]
     Create(CreateArgs),
     /// List topics
     #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Show a topic's partitions, offsets and settings
+    #[command(after_help = DESCRIBE_EXAMPLES)]
     Describe(DescribeArgs),
     /// Change settings, add partitions
+    #[command(after_help = ALTER_EXAMPLES)]
     Alter(AlterArgs),
     /// Delete topics and their data
     #[command(visible_alias = "rm")]
     Delete(DeleteArgs),
+    /// Delete the oldest records of a topic
+    #[command(after_help = delete_records::EXAMPLES)]
+    DeleteRecords(delete_records::DeleteRecordsArgs),
 }
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  frazil topic create orders --partitions 6
+  frazil topic create audit --config retention.ms=604800000 --config max.message.bytes=2000000
+  frazil topic create orders --if-not-exists";
+
+const DESCRIBE_EXAMPLES: &str = "\
+With --configs, EFFECT says `none` for settings of Kafka that are accepted and stored here but change
+nothing; -o wide tells what each setting does.
+
+Examples:
+  frazil topic describe orders
+  frazil topic describe orders --configs
+  frazil topic describe orders --configs -o json | jq '.configs[] | select(.source == \"topic\")'";
+
+const ALTER_EXAMPLES: &str = "\
+Examples:
+  frazil topic alter orders --config retention.ms=86400000 --dry-run
+  frazil topic alter orders --reset retention.ms
+  frazil topic alter orders --partitions 12";
 
 /// Arguments of `frazil topic create`.
 #[derive(Debug, clap::Args)]
@@ -117,16 +147,13 @@ pub async fn run(verb: TopicVerb) -> Outcome {
         TopicVerb::Describe(args) => describe(args).await,
         TopicVerb::Alter(args) => alter(args).await,
         TopicVerb::Delete(args) => delete(args).await,
+        TopicVerb::DeleteRecords(args) => delete_records::run(args).await,
     }
 }
 
-fn client(cluster: ClusterArgs) -> Client {
-    Client::new(cluster.bootstrap, cluster.timeout)
-}
-
 async fn create(args: CreateArgs) -> Outcome {
-    let client = client(args.cluster);
-    let mut tally = Tally::default();
+    let client = args.cluster.client();
+    let mut tally = Tally::of("topic");
     for topic in &args.topics {
         let created = client.create_topic(topic, args.partitions, &args.configs, args.dry_run).await;
         let exists_already = is(&created, ResponseError::TopicAlreadyExists) && args.if_not_exists;
@@ -141,8 +168,8 @@ async fn create(args: CreateArgs) -> Outcome {
 }
 
 async fn delete(args: DeleteArgs) -> Outcome {
-    let client = client(args.cluster);
-    let mut tally = Tally::default();
+    let client = args.cluster.client();
+    let mut tally = Tally::of("topic");
     for topic in &args.topics {
         let deleted = match args.dry_run {
             true => client.topics(Some(std::slice::from_ref(topic))).await.map(drop),
@@ -160,14 +187,14 @@ async fn delete(args: DeleteArgs) -> Outcome {
 }
 
 fn is(result: &Result<(), ClientError>, expected: ResponseError) -> bool {
-    matches!(result, Err(ClientError::Refused { error, .. }) if *error == expected)
+    result.as_ref().is_err_and(|error| error.is(expected))
 }
 
 async fn alter(args: AlterArgs) -> Outcome {
     if args.configs.is_empty() && args.reset.is_empty() && args.partitions.is_none() {
         return Err(Failure::usage("nothing to change").advising("give --config, --reset or --partitions"));
     }
-    let client = client(args.cluster);
+    let client = args.cluster.client();
     let set = args.configs.into_iter().map(|(name, value)| (name, Some(value)));
     let changes: Vec<_> = set.chain(args.reset.into_iter().map(|name| (name, None))).collect();
     if !changes.is_empty() {
@@ -181,7 +208,7 @@ async fn alter(args: AlterArgs) -> Outcome {
 }
 
 async fn list(args: ListArgs) -> Outcome {
-    let client = client(args.cluster);
+    let client = args.cluster.client();
     let mut listing =
         Listing::new(&[column("name"), column("partitions"), wide("replicas"), wide("internal"), wide("id")]);
     for topic in client.topics(None).await? {
@@ -194,12 +221,12 @@ async fn list(args: ListArgs) -> Outcome {
             topic.id.into(),
         ]);
     }
-    listing.print(args.output, &mut io::stdout().lock())?;
+    listing.show(args.output)?;
     Ok(Exit::Ok)
 }
 
 async fn describe(args: DescribeArgs) -> Outcome {
-    let client = client(args.cluster);
+    let client = args.cluster.client();
     let topics = client.topics(Some(std::slice::from_ref(&args.topic))).await?;
     let Some(topic) = topics.first() else {
         return Err(Failure::new(anyhow::anyhow!("the broker says nothing about topic {}", args.topic)));
@@ -209,17 +236,11 @@ async fn describe(args: DescribeArgs) -> Outcome {
     let mut out = io::stdout().lock();
     match args.output {
         Format::Table | Format::Wide => {
-            writeln!(
-                out,
-                "topic       {}\nid          {}\npartitions  {}\n",
-                topic.name,
-                topic.id,
-                topic.leaders.len()
-            )?;
-            partitions.print(args.output, &mut out)?;
-            if let Some(configs) = configs {
+            let count = topic.leaders.len().to_string();
+            print_facts(&[("topic", topic.name.clone()), ("id", topic.id.clone()), ("partitions", count)], &mut out)?;
+            for listing in [Some(partitions), configs].iter().flatten() {
                 writeln!(out)?;
-                configs.print(args.output, &mut out)?;
+                listing.print_within(args.output, screen_columns(), &mut out)?;
             }
         }
         Format::Csv | Format::Jsonl => configs.unwrap_or(partitions).print(args.output, &mut out)?,
@@ -254,41 +275,23 @@ async fn partitions(client: &Client, topic: &TopicDescription) -> Result<Listing
 }
 
 async fn configs(client: &Client, topic: &str) -> Result<Listing, ClientError> {
-    let mut listing = Listing::new(&[column("setting"), column("value"), column("source")]);
+    let mut listing = Listing::new(&[
+        column("setting"),
+        column("value"),
+        column("source"),
+        column("default"),
+        column("effect"),
+        wide("documentation"),
+    ]);
     for config in client.topic_configs(topic).await? {
-        listing.push(vec![config.name.into(), config.value.map_or(Value::Null, Value::from), config.source.into()]);
+        listing.push(vec![
+            config.name.into(),
+            config.value.into(),
+            config.source.into(),
+            config.default.into(),
+            if config.has_effect { "yes" } else { "none" }.into(),
+            config.documentation.into(),
+        ]);
     }
     Ok(listing)
-}
-
-/// Counts what was done of several things, and tells about each.
-#[derive(Default)]
-struct Tally {
-    done: usize,
-    failures: Vec<ClientError>,
-}
-
-impl Tally {
-    fn add(&mut self, result: Result<(), ClientError>, topic: &str, done: &str) {
-        match result {
-            Ok(()) => {
-                eprintln!("topic {topic} {done}");
-                self.done += 1;
-            }
-            Err(error) => self.failures.push(error),
-        }
-    }
-
-    /// The last failure is told by the caller, the others here.
-    fn outcome(mut self) -> Outcome {
-        let Some(last) = self.failures.pop() else { return Ok(Exit::Ok) };
-        for failure in &self.failures {
-            eprintln!("error: {failure}");
-        }
-        let mut failure = Failure::from(last);
-        if self.done > 0 {
-            failure.exit = Exit::Partial;
-        }
-        Err(failure)
-    }
 }

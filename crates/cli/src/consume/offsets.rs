@@ -1,6 +1,5 @@
 //! Where to start reading and where to stop: `newest`, `oldest`, `42`, `-10`, `10:20`, `@-15m`, `@2026-01-01:@-1h`.
 
-use crate::settings::units;
 use crate::time::Timestamp;
 
 /// One end of a range.
@@ -64,7 +63,7 @@ fn parse_bound(text: &str, now_ms: i64) -> Option<Bound> {
         _ => {}
     }
     if let Some(time) = text.strip_prefix('@') {
-        return parse_time(time, now_ms).map(Bound::Time);
+        return Timestamp::parse_from(time, now_ms).map(|time| Bound::Time(time.0));
     }
     match text.strip_prefix('-') {
         Some(back) => parse_count(back).map(Bound::BeforeEnd),
@@ -75,14 +74,6 @@ fn parse_bound(text: &str, now_ms: i64) -> Option<Bound> {
 fn parse_count(text: &str) -> Option<i64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits)
-}
-
-fn parse_time(text: &str, now_ms: i64) -> Option<i64> {
-    if let Some(back) = text.strip_prefix('-') {
-        let back = units::parse_duration(back).ok()?;
-        return Some(now_ms.saturating_sub(i64::try_from(back.as_millis()).ok()?));
-    }
-    parse_count(text).or_else(|| Timestamp::parse(text).map(|time| time.0))
 }
 
 #[cfg(test)]
