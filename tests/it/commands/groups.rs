@@ -71,10 +71,8 @@ fn a_group_is_listed_described_and_deleted_with_its_lag(subject: &Subject) {
     subject.ok(&["group", "delete", group, "--if-exists"]);
     subject.ok(&["group", "delete", group, "--if-exists", "--dry-run"]);
     reset(subject, group, &["--to-latest", "--topic", topic, "--execute"]);
-    assert_eq!(
-        subject.refused(3, &["group", "delete", group, "no-such-group"]).lines().last(),
-        Some("  next: see the groups with `frazil group list`")
-    );
+    let ran = subject.run(&["group", "delete", group, "no-such-group"]);
+    assert!(ran.code == 3 && ran.stderr.contains("group listed-group deleted\nerror: group no-such-group"), "{ran:?}");
 }
 
 fn a_reset_is_a_dry_run_until_it_is_executed(subject: &Subject) {
@@ -115,18 +113,24 @@ fn resets_lead_where_kafkas_own_tool_leads(subject: &Subject) {
     subject.ok(&["topic", "delete-records", topic, "-p", "0", "--before-offset", "3"]);
     reset(subject, group, &["--to-offset", "5", "--topic", "compared:0-1", "--execute"]);
     let moment = subject.ok(&["consume", topic, "-p", "1", "-n", "1", "-f", "%d"]);
-    let both = ["--topic", topic];
+    let whole_topic = ["--topic", topic];
+    // Kafka's tool takes seconds to start. That our plan is its plan is shown on Kafka; on Frazil a few show that it
+    // understands the broker.
+    let step = if subject.is_frazil() { 3 } else { 1 };
     for (ours, java) in [
         (vec!["--to-earliest"], vec!["--to-earliest"]),
         (vec!["--to-latest"], vec!["--to-latest"]),
         (vec!["--to-offset", "2"], vec!["--to-offset", "2"]),
-        (vec!["--to-offset", "99"], vec!["--to-offset", "99"]),
         (vec!["--to-time", &moment], vec!["--to-datetime", moment.trim_end_matches('Z')]),
+        (vec!["--to-offset", "99"], vec!["--to-offset", "99"]),
         (vec!["--to-time", "2100-01-01T00:00:00.000+01:00"], vec!["--to-datetime", "2100-01-01T00:00:00.000+01:00"]),
         (vec!["--by-duration", "1h"], vec!["--by-duration", "PT1H"]),
-    ] {
-        let ours_planned = reset(subject, group, &[&ours[..], &both].concat());
-        assert_eq!(ours_planned, reset_by_java(subject, group, &[&java[..], &both].concat()), "{ours:?}");
+    ]
+    .iter()
+    .step_by(step)
+    {
+        let ours_planned = reset(subject, group, &[&ours[..], &whole_topic].concat());
+        assert_eq!(ours_planned, reset_by_java(subject, group, &[&java[..], &whole_topic].concat()), "{ours:?}");
         assert_eq!(ours_planned.len(), 3);
     }
     // Shifts need committed offsets, and so do all topics.
@@ -135,7 +139,10 @@ fn resets_lead_where_kafkas_own_tool_leads(subject: &Subject) {
         &["--shift-by", "-4", "--topic", "compared:0,1"],
         &["--shift-by", "100", "--all-topics"],
         &["--to-earliest", "--all-topics"],
-    ] {
+    ]
+    .iter()
+    .step_by(step)
+    {
         let ours = reset(subject, group, arguments);
         assert_eq!(ours, reset_by_java(subject, group, arguments), "{arguments:?}");
         assert_eq!(ours.len(), 2);
@@ -229,8 +236,9 @@ fn a_group_of_the_consumer_protocol_is_shown_alike(subject: &Subject) {
     assert!(listed.as_array().expect("groups").iter().any(|listed| listed["group"] == group), "{listed}");
     let said = subject.refused(1, &["group", "reset", group, "--to-earliest", "--all-topics", "--execute"]);
     assert!(said.contains("in use"), "{said}");
-    drop(member.kill());
-    wait_for("the group forgets the killed consumer", || (describe(subject, group)["state"] == "Empty").then_some(()));
+    // Java leaves the group, and ends with the signal's code.
+    drop(member.interrupt(super::PATIENCE));
+    wait_for("the Java consumer left", || (describe(subject, group)["state"] == "Empty").then_some(()));
     reset(subject, group, &["--to-offset", "1", "--all-topics", "--execute"]);
     assert_eq!(committed(subject, group), [1, 1]);
 }

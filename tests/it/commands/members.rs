@@ -28,7 +28,7 @@ fn seen(member: &mut Running, expected: &[String]) -> BTreeMap<String, usize> {
     seen
 }
 
-fn both_partitions(count: usize, of: std::ops::Range<usize>) -> Vec<String> {
+fn of_partitions(count: usize, of: std::ops::Range<usize>) -> Vec<String> {
     (0..count as i32).flat_map(|partition| values(partition, of.clone())).collect()
 }
 
@@ -79,7 +79,7 @@ fn two_members_share_the_partitions_and_hand_them_over(subject: &Subject) {
     let (topic, group) = ("shared", "shared-group");
     subject.topic(topic, 4, 5);
     let mut one = subject.start(&["consume", topic, "-g", group]);
-    let first = both_partitions(4, 0..5);
+    let first = of_partitions(4, 0..5);
     assert!(seen(&mut one, &first).values().all(|times| *times == 1));
     let mut two = subject.start(&["consume", topic, "-g", group]);
     wait_for_shares(subject, group, &[2, 2]);
@@ -87,14 +87,14 @@ fn two_members_share_the_partitions_and_hand_them_over(subject: &Subject) {
     let mut lines: Vec<String> = (0..6).map(|_| one.next_line(PATIENCE).expect("a record")).collect();
     lines.extend((0..6).map(|_| two.next_line(PATIENCE).expect("a record")));
     lines.sort();
-    assert_eq!(lines, both_partitions(4, 5..8), "each record once, between the two");
+    assert_eq!(lines, of_partitions(4, 5..8), "each record once, between the two");
 
     let (rest, said) = two.interrupt(PATIENCE).expect("it ends");
     assert!(rest.is_empty() && said.contains("6 records printed and committed"), "{rest:?} {said}");
     wait_for_shares(subject, group, &[4]);
     (0..4).for_each(|partition| subject.produce(topic, partition, &values(partition, 8..9)));
     assert!(
-        seen(&mut one, &both_partitions(4, 8..9)).values().all(|times| *times == 1),
+        seen(&mut one, &of_partitions(4, 8..9)).values().all(|times| *times == 1),
         "nothing twice after a farewell"
     );
     one.interrupt(PATIENCE).expect("it ends");
@@ -107,7 +107,7 @@ fn the_partitions_of_a_killed_member_go_to_the_others(subject: &Subject) {
     subject.topic(topic, 2, 3);
     let arguments = ["consume", topic, "-g", group, "--session-timeout", "6s"];
     let mut stays = subject.start(&arguments);
-    seen(&mut stays, &both_partitions(2, 0..3));
+    seen(&mut stays, &of_partitions(2, 0..3));
     let mut dies = subject.start(&arguments);
     wait_for_shares(subject, group, &[1, 1]);
     (0..2).for_each(|partition| subject.produce(topic, partition, &values(partition, 3..4)));
@@ -116,7 +116,7 @@ fn the_partitions_of_a_killed_member_go_to_the_others(subject: &Subject) {
     wait_for_shares(subject, group, &[2]);
     (0..2).for_each(|partition| subject.produce(topic, partition, &values(partition, 4..5)));
     // What the dead one printed and did not commit may come again, but nothing is left out.
-    seen(&mut stays, &both_partitions(2, 4..5));
+    seen(&mut stays, &of_partitions(2, 4..5));
     stays.interrupt(PATIENCE).expect("it ends");
     assert_eq!(describe(subject, group)["lag"], 0);
 }
@@ -166,66 +166,50 @@ fn a_member_reads_partitions_that_are_added(subject: &Subject) {
     assert_eq!(committed(subject, group), [1, 2]);
 }
 
-/// Both orders, because the first to join leads and shares out the partitions for both.
-fn share_with(subject: &Subject, topic: &str, other: impl Fn(&str) -> Command) {
-    subject.topic(topic, 4, 0);
+/// Both orders, because the first to join leads and shares out the partitions for both. Topic and group have one name.
+fn share_with(subject: &Subject, client: &str, other: impl Fn(&str) -> Command) {
     for we_lead in [true, false] {
-        let group = format!("{topic}-{}", if we_lead { "led" } else { "followed" });
-        let start_ours = || subject.start(&["consume", topic, "-g", &group, "--session-timeout", "6s"]);
-        let start_other = || Running::start(&mut other(&group)).expect("it starts");
+        let name = format!("{client}-{}", if we_lead { "led" } else { "followed" });
+        subject.topic(&name, 4, 0);
+        let start_ours = || subject.start(&["consume", &name, "-g", &name, "--session-timeout", "6s"]);
+        let start_other = || Running::start(&mut other(&name)).expect("it starts");
         let (mut ours, mut others) = if we_lead {
             let ours = start_ours();
-            wait_for_shares(subject, &group, &[4]);
+            wait_for_shares(subject, &name, &[4]);
             (ours, start_other())
         } else {
             let others = start_other();
-            wait_for_shares(subject, &group, &[4]);
+            wait_for_shares(subject, &name, &[4]);
             (start_ours(), others)
         };
-        let described = wait_for_shares(subject, &group, &[2, 2]);
+        let described = wait_for_shares(subject, &name, &[2, 2]);
         assert_eq!(described["assignor"], "range");
-        let lines: Vec<String> =
-            (0..4).flat_map(|partition| values(partition, 0..3)).map(|value| format!("{group}-{value}")).collect();
-        (0..4usize)
-            .for_each(|partition| subject.produce(topic, partition as i32, &lines[partition * 3..partition * 3 + 3]));
+        (0..4).for_each(|partition| subject.produce(&name, partition, &values(partition, 0..3)));
         let mut read: Vec<String> = (0..6).map(|_| ours.next_line(PATIENCE).expect("a record")).collect();
         read.extend((0..6).map(|_| others.next_line(PATIENCE).expect("a record of theirs")));
         read.sort();
-        assert_eq!(read, lines, "{group}: each record once, between the two");
+        assert_eq!(read, of_partitions(4, 0..3), "{name}: each record once, between the two");
         ours.interrupt(PATIENCE).expect("it ends");
-        wait_for_shares(subject, &group, &[4]);
+        wait_for_shares(subject, &name, &[4]);
         others.kill().expect("killed");
     }
 }
 
 fn it_shares_a_group_with_librdkafka_whoever_leads(subject: &Subject) {
-    share_with(subject, "with-kcat", |group| {
+    share_with(subject, "with-kcat", |name| {
         let mut kcat = subject.tools.kcat(&subject.bootstrap);
-        kcat.args([
-            "-q",
-            "-u",
-            "-X",
-            "auto.offset.reset=latest",
-            "-X",
-            "session.timeout.ms=6000",
-            "-G",
-            group,
-            "with-kcat",
-        ]);
+        kcat.args(["-q", "-u", "-X", "auto.offset.reset=earliest", "-X", "session.timeout.ms=6000", "-G", name, name]);
         kcat
     });
 }
 
 fn it_shares_a_group_with_the_java_consumer_whoever_leads(subject: &Subject) {
-    share_with(subject, "with-java", |group| {
+    share_with(subject, "with-java", |name| {
         let mut java = subject.tools.java("org.apache.kafka.tools.consumer.ConsoleConsumer");
-        java.args(["--bootstrap-server", &subject.bootstrap, "--topic", "with-java", "--group", group]);
-        java.args([
-            "--consumer-property",
-            "session.timeout.ms=6000",
-            "--consumer-property",
-            "heartbeat.interval.ms=500",
-        ]);
+        java.args(["--bootstrap-server", &subject.bootstrap, "--topic", name, "--group", name, "--from-beginning"]);
+        for property in ["session.timeout.ms=6000", "heartbeat.interval.ms=500"] {
+            java.args(["--consumer-property", property]);
+        }
         java
     });
 }

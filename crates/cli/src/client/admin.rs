@@ -177,19 +177,29 @@ impl Client {
 
 fn config_entry(config: &DescribeConfigsResourceResult) -> ConfigEntry {
     let documentation = config.documentation.as_ref().map(ToString::to_string).unwrap_or_default();
-    let default = config.synonyms.iter().find(|synonym| synonym.source == DEFAULT_SOURCE);
-    let default = default.and_then(|synonym| synonym.value.as_ref());
-    // A value that is the default need not say so again.
-    let default = default.or(config.value.as_ref().filter(|_| config.config_source == DEFAULT_SOURCE));
+    let value = config.value.as_ref().map(ToString::to_string);
     ConfigEntry {
         name: config.name.to_string(),
-        value: config.value.as_ref().map(ToString::to_string),
+        default: if config.config_source == DEFAULT_SOURCE { value.clone() } else { default_among(config) },
+        value,
         source: source_name(config.config_source),
         is_own: config.config_source == TOPIC_SOURCE,
-        default: default.map(ToString::to_string),
         has_effect: !documentation.ends_with(WITHOUT_EFFECT),
         documentation,
     }
+}
+
+/// The default among the values that would do in place of this one. Some are told in other units: `log.retention.hours`
+/// for `retention.ms`. Kafka leaves those out.
+fn default_among(config: &DescribeConfigsResourceResult) -> Option<String> {
+    let synonym = config.synonyms.iter().find(|synonym| synonym.source == DEFAULT_SOURCE)?;
+    let value = synonym.value.as_ref()?;
+    let unit_ms = match synonym.name.rsplit('.').next() {
+        Some("hours") => 3_600_000,
+        Some("minutes") => 60_000,
+        _ => return Some(value.to_string()),
+    };
+    value.parse::<i64>().ok()?.checked_mul(unit_ms).map(|value_ms| value_ms.to_string())
 }
 
 fn refusal(topic: &str, code: i16, message: Option<&StrBytes>) -> Result<(), ClientError> {
@@ -205,5 +215,43 @@ fn source_name(source: i8) -> &'static str {
         4 => "broker (static)",
         DEFAULT_SOURCE => "default",
         _ => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka_protocol::messages::describe_configs_response::DescribeConfigsSynonym;
+
+    fn entry(synonyms: &[(&str, &str, i8)]) -> ConfigEntry {
+        let synonym = |(name, value, source): &(&str, &str, i8)| {
+            DescribeConfigsSynonym::default().with_name(text(name)).with_value(Some(text(value))).with_source(*source)
+        };
+        let config = DescribeConfigsResourceResult::default()
+            .with_name(text("retention.ms"))
+            .with_value(Some(text("1000")))
+            .with_config_source(TOPIC_SOURCE)
+            .with_documentation(Some(text(&format!("How long. {WITHOUT_EFFECT}"))))
+            .with_synonyms(synonyms.iter().map(synonym).collect());
+        config_entry(&config)
+    }
+
+    #[test]
+    fn the_default_is_told_in_the_units_of_the_setting() {
+        let own = ("retention.ms", "1000", TOPIC_SOURCE);
+        assert_eq!(entry(&[own, ("log.retention.hours", "168", 5)]).default.as_deref(), Some("604800000"));
+        assert_eq!(entry(&[own, ("log.retention.minutes", "2", 5)]).default.as_deref(), Some("120000"));
+        assert_eq!(
+            entry(&[own, ("log.retention.ms", "7", 4), ("log.retention.ms", "5", 5)]).default.as_deref(),
+            Some("5")
+        );
+        assert_eq!(entry(&[own]).default, None);
+    }
+
+    #[test]
+    fn a_setting_without_effect_is_known_by_its_documentation() {
+        let entry = entry(&[]);
+        assert!(!entry.has_effect && entry.is_own);
+        assert_eq!((entry.source, entry.value.as_deref()), ("topic", Some("1000")));
     }
 }

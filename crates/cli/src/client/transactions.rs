@@ -219,6 +219,7 @@ fn description(coordinator: Node, state: TransactionState) -> TransactionDescrip
     let topics = state.topics.iter();
     let places =
         topics.flat_map(|topic| topic.partitions.iter().map(|partition| TopicPartition::new(&topic.topic, *partition)));
+    let has_ended = ["Empty", "Dead", "CompleteCommit", "CompleteAbort"].contains(&&*state.transaction_state);
     TransactionDescription {
         partitions: places.collect::<BTreeSet<_>>().into_iter().collect(),
         transactional_id: state.transactional_id.to_string(),
@@ -227,7 +228,8 @@ fn description(coordinator: Node, state: TransactionState) -> TransactionDescrip
         producer_id: state.producer_id.0,
         producer_epoch: state.producer_epoch,
         timeout: Duration::from_millis(u64::try_from(state.transaction_timeout_ms).unwrap_or(0)),
-        started_ms: Some(state.transaction_start_time_ms).filter(|start| *start >= 0),
+        // Kafka goes on telling the start of a transaction that has ended.
+        started_ms: Some(state.transaction_start_time_ms).filter(|start| *start >= 0 && !has_ended),
     }
 }
 
