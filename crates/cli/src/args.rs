@@ -2,9 +2,10 @@
 
 use crate::client::Client;
 use crate::commands::{bench, cluster, config, consume, dev, group, health, produce, server, storage, topic, txn};
+use crate::output::screen_columns;
 use crate::settings::keys::{KEYS, Key};
 use crate::settings::{HostPort, Sources, units};
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -12,8 +13,11 @@ use std::time::Duration;
 
 /// Kafka for object storage: one binary, brokers that keep nothing
 #[derive(Debug, Parser)]
-#[command(name = "frazil", version, propagate_version = true, max_term_width = 120)]
+#[command(name = "frazil", version, propagate_version = true, disable_help_flag = true)]
 pub struct CommandLine {
+    /// Print help
+    #[arg(short, long, action = ArgAction::HelpShort, global = true)]
+    help: Option<bool>,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -71,6 +75,18 @@ pub struct ClusterArgs {
     /// How long to wait for the cluster
     #[arg(long, default_value = "30s", value_parser = parse_duration)]
     pub timeout: Duration,
+}
+
+/// Below so many columns a flag's help stands under it.
+const COLUMNS_FOR_HELP_BESIDE: usize = 110;
+
+impl CommandLine {
+    /// What the process was called with; ends it with help or a usage error where that is due.
+    pub fn of_process() -> CommandLine {
+        let is_narrow = screen_columns().is_some_and(|columns| columns < COLUMNS_FOR_HELP_BESIDE);
+        let matches = CommandLine::command().next_line_help(is_narrow).get_matches();
+        CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 impl ClusterArgs {
@@ -186,7 +202,6 @@ pub fn parse_pair(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -200,5 +215,29 @@ mod tests {
         let Verb::Server(server) = parsed.verb else { panic!("{parsed:?}") };
         let expected = [("store.url", "memory://"), ("kafka.num_partitions", "-4")];
         assert_eq!(server.settings.flags.0, expected.map(|(path, text)| (path.to_string(), text.to_string())));
+    }
+
+    /// Flags of settings apart, which are many and told in full by `frazil config print`.
+    #[test]
+    fn help_fits_a_narrow_terminal() {
+        fn check(path: &str, command: &Command, too_long: &mut Vec<String>) {
+            let mut check_line = |what: &str, line: &str, most: usize| {
+                if line.chars().count() > most {
+                    too_long.push(format!("{path} {what}: {line}"));
+                }
+            };
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            after.lines().for_each(|line| check_line("after help", line, 82));
+            check_line("about", &command.get_about().map(ToString::to_string).unwrap_or_default(), 72);
+            for argument in command.get_arguments() {
+                let is_setting = argument.get_help_heading().is_some_and(|heading| heading.starts_with("Settings"));
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                check_line(argument.get_id().as_str(), &help, if is_setting { usize::MAX } else { 72 });
+            }
+            command.get_subcommands().for_each(|verb| check(&format!("{path} {}", verb.get_name()), verb, too_long));
+        }
+        let mut too_long = Vec::new();
+        check("frazil", &CommandLine::command(), &mut too_long);
+        assert_eq!(too_long, Vec::<String>::new());
     }
 }

@@ -20,13 +20,12 @@ pub mod storage;
 pub mod time;
 
 use args::{CommandLine, Verb};
-use clap::Parser;
 use exit::{Exit, Failure, Outcome};
 use std::process::ExitCode;
 
 /// Runs the command that the process's arguments name.
 pub fn main() -> ExitCode {
-    let line = CommandLine::parse();
+    let line = CommandLine::of_process();
     logging::start(&line.verb);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(cores()).enable_all().build() {
         Ok(runtime) => runtime,

@@ -234,8 +234,8 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         assert!(within(60).contains("a-client-with-a-long-name  a-long-host-name  1234567890\n"));
-        let narrow = "CLIENT        HOST                 LAG\na-client-wi…  a-long-host-…  1234567890\n\
-                      b             c                      -\n";
+        let narrow = "CLIENT         HOST                 LAG\na-client-wit…  a-long-host…  1234567890\n\
+                      b              c                      -\n";
         assert_eq!(within(39), narrow);
         assert!(within(10).lines().all(|line| line.chars().count() <= 30), "{}", within(10));
         assert!(within(10).contains("1234567890"), "numbers stay whole");

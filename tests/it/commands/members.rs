@@ -233,7 +233,7 @@ fn what_a_group_cannot_do_is_refused(subject: &Subject) {
     assert!(said.contains("UnknownTopicOrPartition"), "{said}");
     let said = subject.refused(2, &["consume", topic, "-g", "impossible-group", "-o", "0:5"]);
     assert!(said.contains("-e or -n"), "{said}");
-    let said = subject.refused(1, &["consume", topic, "-g", "impossible-group", "--session-timeout", "1ms", "-e"]);
+    let said = subject.refused(1, &["consume", topic, "-g", "impossible-group", "--session-timeout", "10ms", "-e"]);
     assert!(said.contains("InvalidSessionTimeout"), "{said}");
     assert_eq!(subject.run(&["consume", topic, "-g", "impossible-group", "-p", "0"]).code, 2);
     assert_eq!(subject.run(&["consume", topic, "--instance-id", "desk"]).code, 2);

@@ -53,7 +53,7 @@ pub struct BenchArgs {
     /// Requests under way per connection
     #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     in_flight: u16,
-    /// Batches per second over all connections [default: as many as the cluster takes]
+    /// Batches per second in all [default: as many as go through]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Do not read back what was written

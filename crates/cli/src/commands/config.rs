@@ -9,7 +9,7 @@ use std::io::{self, Write};
 /// What to do with the configuration.
 #[derive(Debug, clap::Subcommand)]
 pub enum ConfigVerb {
-    /// Print all settings as a TOML file, or as a listing with their origin. Secrets are never printed.
+    /// Print all settings as a TOML file, or with their origin; no secrets
     Print(PrintArgs),
 }
 

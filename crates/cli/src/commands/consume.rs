@@ -17,11 +17,15 @@ const LONG_POLL: Duration = Duration::from_millis(500);
 
 /// Shown after the help of `frazil consume`.
 pub const EXAMPLES: &str = "\
+OFFSET is newest, oldest, N, -N (before the end), @TIME, or a range of two such
+as 10:20, :end, @-1h:@-15m. TIME is -15m, 2026-01-01T08:00, or with +02:00.
+FORMAT knows %v %k %h (headers) %t %p %o %T %d (timestamp) %V %K (lengths) \\n \\t.
+
 Examples:
   frazil consume orders -n 3 -f '%p %o %k=%v\\n'
   frazil consume orders -o @-15m -e -o json
-  frazil consume orders -g billing      # shares partitions, commits, resumes; Ctrl-C leaves
-  frazil consume orders -g billing -e   # what the group has not read yet, then ends";
+  frazil consume orders -g billing      # as a member, until Ctrl-C
+  frazil consume orders -g billing -e   # what the group has not read yet";
 
 /// Shown after the help of `frazil tail`.
 pub const TAIL_EXAMPLES: &str = "\
@@ -34,13 +38,13 @@ Examples:
 pub struct ConsumeArgs {
     /// Topic to read
     topic: String,
-    /// Where to start, and how to print: newest, oldest, N, -N, N:M, @-15m, @T1:T2; value, json
+    /// Where to start, or how to print; see below
     #[arg(short = 'o', value_name = "OFFSET|OUTPUT", allow_hyphen_values = true)]
     either: Vec<String>,
-    /// Where to start (and stop): newest, oldest, N, -N (before the end), N:M, :end, @-15m, @2026-01-01T08:00, @T1:T2
+    /// Where to start, and stop [default: oldest; newest for tail]
     #[arg(long, allow_hyphen_values = true)]
     offset: Option<String>,
-    /// How to print: value (one per line) or json (one object per line)
+    /// How to print: value or json, one per line [default: value]
     #[arg(long)]
     output: Option<String>,
     /// Stop after so many records
@@ -56,9 +60,9 @@ pub struct ConsumeArgs {
     #[arg(short = 'e', long)]
     exit_at_end: bool,
     #[command(flatten)]
-    membership: member::MembershipArgs,
-    #[command(flatten)]
     cluster: ClusterArgs,
+    #[command(flatten)]
+    membership: member::MembershipArgs,
 }
 
 /// Reads and prints. Starts at `newest` when `tail`, else at `oldest`.

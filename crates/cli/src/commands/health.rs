@@ -12,7 +12,7 @@ const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// Arguments of `frazil health`.
 #[derive(Debug, clap::Args)]
 pub struct HealthArgs {
-    /// Address of the broker's HTTP side; all addresses of the machine stand for this machine
+    /// Address of the broker's HTTP side
     #[arg(long, env = "FRAZIL__HTTP__LISTEN", default_value = "localhost:8080", value_parser = parse_http_address)]
     http: HostPort,
     /// Only ask whether the process answers

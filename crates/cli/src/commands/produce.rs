@@ -51,7 +51,7 @@ pub struct ProduceArgs {
     /// An empty value is a tombstone
     #[arg(short = 'Z', long)]
     tombstones: bool,
-    /// Let the broker create the topic when it does not exist and the broker allows it
+    /// Let the broker make a missing topic, if it allows that
     #[arg(long)]
     create: bool,
     #[command(flatten)]

@@ -14,9 +14,9 @@ use std::path::Path;
 /// What to do with a store.
 #[derive(Debug, clap::Subcommand)]
 pub enum StorageVerb {
-    /// Explain an object of the store, or a local file: segment, log entry, journal chunk, snapshot
+    /// Explain an object or a file: segment, log entry, chunk, snapshot
     Inspect(InspectArgs),
-    /// Prove the store against its metadata: nothing missing, everything whole, what is unreferenced
+    /// Prove the store against its metadata: nothing missing, all whole
     Verify(VerifyArgs),
 }
 
@@ -36,7 +36,7 @@ pub struct InspectArgs {
 /// Arguments of `frazil storage verify`.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
-    /// The store: a URL or a directory [default: the setting store.url, else ./frazil-data]
+    /// URL or directory [default: the setting store.url, else ./frazil-data]
     store: Option<String>,
     /// How to print what was found
     #[arg(short = 'o', long, value_enum, default_value_t)]

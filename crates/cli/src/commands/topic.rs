@@ -37,17 +37,17 @@ pub enum TopicVerb {
 const CREATE_EXAMPLES: &str = "\
 Examples:
   frazil topic create orders --partitions 6
-  frazil topic create audit --config retention.ms=604800000 --config max.message.bytes=2000000
+  frazil topic create audit -c retention.ms=604800000 -c max.message.bytes=2000000
   frazil topic create orders --if-not-exists";
 
 const DESCRIBE_EXAMPLES: &str = "\
-With --configs, EFFECT says `none` for settings of Kafka that are accepted and stored here but change
-nothing; -o wide tells what each setting does.
+With --configs, EFFECT says `none` for settings of Kafka that are accepted and
+stored here but change nothing; -o wide tells what each setting does.
 
 Examples:
   frazil topic describe orders
   frazil topic describe orders --configs
-  frazil topic describe orders --configs -o json | jq '.configs[] | select(.source == \"topic\")'";
+  frazil topic describe orders --configs -o csv | grep ',topic,'";
 
 const ALTER_EXAMPLES: &str = "\
 Examples:

@@ -44,7 +44,7 @@ Examples:
 /// Arguments of `frazil txn list`.
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
-    /// Only those in these states: Ongoing, CompleteCommit, CompleteAbort, Empty, …
+    /// Only those in these states: Ongoing, CompleteCommit, Empty, …
     #[arg(long, value_name = "STATE", value_delimiter = ',')]
     state: Vec<String>,
     /// Only transactions that run longer than this

@@ -29,10 +29,10 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Groups")]
 pub struct MembershipArgs {
-    /// Read as a member of this group: share its partitions, go on where it stopped, commit
+    /// Be a member: share the group's partitions, resume, commit
     #[arg(short = 'g', long, conflicts_with = "partitions")]
     pub group: Option<String>,
-    /// A name of its own: a member that comes back under it in time gets its partitions without a rebalance
+    /// A name of its own; who comes back in time keeps its partitions
     #[arg(long, value_name = "NAME", requires = "group")]
     instance_id: Option<String>,
     /// A member that is not heard of for so long is out
@@ -253,6 +253,10 @@ impl Reading {
     /// What stands in the output is committed, also when reading failed.
     async fn finish(mut self) -> Result<(), Failure> {
         let committed = self.commit().await;
+        if self.member.generation() < 0 && self.printed == 0 {
+            self.member.leave().await;
+            return committed;
+        }
         let is_committed = committed.is_ok() && self.uncommitted.is_empty();
         let how = if is_committed { " and committed" } else { "; the last of them are not committed" };
         eprintln!("group {}: {} printed{how}", self.group, counted(self.printed as usize, "record"));

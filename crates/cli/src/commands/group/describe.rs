@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 pub(super) const EXAMPLES: &str = "\
-Lag is the number of records between the committed offset and the end of the partition.
+Lag is the number of records between the committed offset and the end.
 
 Examples:
   frazil group describe billing

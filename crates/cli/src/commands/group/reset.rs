@@ -24,6 +24,7 @@ Examples:
 
 /// Arguments of `frazil group reset`.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "frazil group reset <GROUP> <WHERE TO> <--topic <TOPIC>|--all-topics> [--execute]")]
 #[command(group = ArgGroup::new("where to").required(true))]
 #[command(group = ArgGroup::new("which partitions").required(true).multiple(true))]
 pub struct ResetArgs {

@@ -11,12 +11,14 @@ use clap::ArgGroup;
 use std::collections::BTreeSet;
 
 pub(super) const EXAMPLES: &str = "\
-The producer of an aborted transaction is fenced: it must be restarted if it is still there.
+The producer of the transaction is fenced: it must be restarted if it is there.
 
 Examples:
   frazil txn abort billing-1 --dry-run
   frazil txn abort billing-1
-  frazil txn abort --topic orders --partition 3 --start-offset 1200   # its coordinator knows nothing of it";
+  frazil txn abort --topic orders --partition 3 --start-offset 1200
+
+The last is for a transaction whose coordinator knows nothing of it.";
 
 /// Arguments of `frazil txn abort`.
 #[derive(Debug, clap::Args)]
