@@ -16,7 +16,7 @@ use std::time::Duration;
 #[command(name = "frazil", version, propagate_version = true, disable_help_flag = true)]
 pub struct CommandLine {
     /// Print help
-    #[arg(short, long, action = ArgAction::HelpShort, global = true)]
+    #[arg(short, long, action = ArgAction::HelpShort, global = true, display_order = 1_000)]
     help: Option<bool>,
     /// What to do.
     #[command(subcommand)]

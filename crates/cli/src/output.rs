@@ -25,21 +25,27 @@ pub enum Format {
     Csv,
 }
 
-/// A column: its name, and whether `table` leaves it out.
+/// A column: its name, whether `table` leaves it out, and whether its texts are cut last of all.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     name: &'static str,
     only_wide: bool,
+    is_whole: bool,
 }
 
 /// A column that is always shown.
 pub const fn column(name: &'static str) -> Column {
-    Column { name, only_wide: false }
+    Column { name, only_wide: false, is_whole: false }
+}
+
+/// A column of names that mean nothing when they are cut.
+pub const fn whole(name: &'static str) -> Column {
+    Column { is_whole: true, ..column(name) }
 }
 
 /// A column that `table` leaves out.
 pub const fn wide(name: &'static str) -> Column {
-    Column { name, only_wide: true }
+    Column { only_wide: true, ..column(name) }
 }
 
 /// A listing.
@@ -116,7 +122,9 @@ impl Listing {
         let mut widths: Vec<usize> = (0..shown.len()).map(width).collect();
         let is_number: Vec<bool> = shown.iter().map(|index| self.is_number(*index)).collect();
         if let Some(columns) = columns {
-            fit(&mut widths, &is_number, columns);
+            let can_be_cut = |index: usize| !is_number[index] && !self.columns[shown[index]].is_whole;
+            fit(&mut widths, can_be_cut, columns);
+            fit(&mut widths, |index| !is_number[index], columns);
         }
         for row in [&head].into_iter().chain(&body) {
             let cells = row.iter().enumerate().map(|(column, cell)| {
@@ -158,10 +166,10 @@ fn table_cell(value: &Value) -> String {
 }
 
 /// Makes the widest texts narrower until the table fits, or nothing more can be cut.
-fn fit(widths: &mut [usize], is_number: &[bool], columns: usize) {
+fn fit(widths: &mut [usize], can_be_cut: impl Fn(usize) -> bool, columns: usize) {
     let gaps = GAP * widths.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > columns {
-        let texts = (0..widths.len()).filter(|index| !is_number[*index] && widths[*index] > TEXT_WIDTH_MIN);
+        let texts = (0..widths.len()).filter(|index| can_be_cut(*index) && widths[*index] > TEXT_WIDTH_MIN);
         let Some(widest) = texts.max_by_key(|index| widths[*index]) else { return };
         widths[widest] -= 1;
     }
@@ -239,6 +247,15 @@ mod tests {
         assert_eq!(within(39), narrow);
         assert!(within(10).lines().all(|line| line.chars().count() <= 30), "{}", within(10));
         assert!(within(10).contains("1234567890"), "numbers stay whole");
+    }
+
+    #[test]
+    fn names_that_must_be_whole_are_cut_last() {
+        let mut listing = Listing::new(&[whole("setting"), column("value")]);
+        listing.push(vec!["a.setting.with.a.long.name".into(), "9223372036854775807".into()]);
+        let mut out = Vec::new();
+        listing.print_within(Format::Table, Some(36), &mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("a.setting.with.a.long.name  9223372…\n"));
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub async fn run(args: BenchArgs) -> Outcome {
         let starts: BTreeMap<i32, i64> = before.iter().map(|(partition, offsets)| (*partition, offsets.end)).collect();
         listing.push(fetch(&client, &args.topic, starts).await?.row("fetch"));
     }
-    listing.print(args.output, &mut io::stdout().lock())?;
+    listing.show(args.output)?;
     Ok(Exit::Ok)
 }
 

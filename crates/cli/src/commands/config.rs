@@ -2,7 +2,7 @@
 
 use crate::args::SettingsArgs;
 use crate::exit::{Exit, Outcome};
-use crate::output::{Format, Listing, column, wide};
+use crate::output::{Format, Listing, column, screen_columns, whole, wide};
 use crate::settings::{Origin, Resolved, Settings, resolve};
 use std::io::{self, Write};
 
@@ -39,7 +39,7 @@ pub fn run(verb: ConfigVerb) -> Outcome {
     }
     let mut out = io::stdout().lock();
     if args.origin || args.output.is_some() {
-        listing(&resolved).print(args.output.unwrap_or_default(), &mut out)?;
+        listing(&resolved).print_within(args.output.unwrap_or_default(), screen_columns(), &mut out)?;
     } else {
         print_toml(&resolved, &mut out)?;
     }
@@ -48,7 +48,7 @@ pub fn run(verb: ConfigVerb) -> Outcome {
 }
 
 fn listing(resolved: &Resolved) -> Listing {
-    let mut listing = Listing::new(&[column("setting"), column("value"), column("origin"), wide("help")]);
+    let mut listing = Listing::new(&[whole("setting"), column("value"), column("origin"), wide("help")]);
     for (key, value) in resolved.all() {
         listing.push(vec![key.path.into(), value.shown().into(), value.origin.to_string().into(), key.help.into()]);
     }

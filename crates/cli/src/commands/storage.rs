@@ -2,7 +2,7 @@
 
 use crate::args::SettingsArgs;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Format, Listing, column};
+use crate::output::{Format, Listing, column, screen_columns};
 use crate::settings::units::round_bytes;
 use crate::settings::{ConfigErrors, StoreUrl, resolve, store_url_of};
 use crate::storage::{Vault, VaultError, inspect, verify};
@@ -87,7 +87,7 @@ async fn inspect(args: InspectArgs) -> Outcome {
             writeln!(out, "{}", explanation.summary)?;
             if let Some(outline) = outline(&explanation.details) {
                 writeln!(out)?;
-                outline.print(args.output, &mut out)?;
+                outline.print_within(args.output, screen_columns(), &mut out)?;
             }
         }
     }
@@ -135,7 +135,7 @@ async fn verify(args: VerifyArgs) -> Outcome {
         listing.push(vec![finding.severity.name().into(), object.into(), finding.detail.clone().into()]);
     }
     if !report.findings.is_empty() || !matches!(args.output, Format::Table | Format::Wide) {
-        listing.print(args.output, &mut io::stdout().lock())?;
+        listing.show(args.output)?;
     }
     let verify::Report { topics, partitions, extents, bodies, records, applied, .. } = report;
     eprintln!(

@@ -6,7 +6,7 @@ use super::tally::Tally;
 use crate::args::{ClusterArgs, parse_pair};
 use crate::client::{Client, ClientError, TopicDescription};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Format, Listing, column, print_facts, screen_columns, wide};
+use crate::output::{Format, Listing, column, print_facts, screen_columns, whole, wide};
 use kafka_protocol::error::ResponseError;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -276,7 +276,7 @@ async fn partitions(client: &Client, topic: &TopicDescription) -> Result<Listing
 
 async fn configs(client: &Client, topic: &str) -> Result<Listing, ClientError> {
     let mut listing = Listing::new(&[
-        column("setting"),
+        whole("setting"),
         column("value"),
         column("source"),
         column("default"),
