@@ -108,14 +108,18 @@ async fn a_member_joins_syncs_beats_and_leaves_in_every_version() {
         };
         let left = client.call(version.min(5), &leave).await.expect("answered");
         assert_eq!((left.error_code, left.members.iter().map(|member| member.error_code).sum::<i16>()), (0, 0));
-        assert_eq!(heartbeat(&mut client, version.min(4), &group, &joined).await, ResponseError::UnknownMemberId.code());
+        assert_eq!(
+            heartbeat(&mut client, version.min(4), &group, &joined).await,
+            ResponseError::UnknownMemberId.code()
+        );
     }
 }
 
 fn commit_request(version: i16, group: &str, partitions: &[i32]) -> OffsetCommitRequest {
     let partition = |index: &i32| {
         let partition = OffsetCommitRequestPartition::default().with_partition_index(*index);
-        let partition = partition.with_committed_offset(i64::from(*index) + 10).with_committed_metadata(Some(text("note")));
+        let partition =
+            partition.with_committed_offset(i64::from(*index) + 10).with_committed_metadata(Some(text("note")));
         if version >= 6 { partition.with_committed_leader_epoch(3) } else { partition }
     };
     let topic = OffsetCommitRequestTopic::default().with_name(topic_name("t"));
@@ -217,8 +221,12 @@ async fn groups_are_described_listed_and_deleted_in_every_version() {
         let rows: Vec<_> = groups.iter().map(|row| (&*row.group_id.0, &*row.protocol_type)).collect();
         assert_eq!(rows, [("g", "consumer"), ("simple", "")], "version {version}");
     }
-    let filters: [(&[&str], &[&str], &[&str]); 4] =
-        [(&["stable"], &[], &["g"]), (&["Empty", "Dead"], &[], &["simple"]), (&[], &["Classic"], &["g", "simple"]), (&[], &["consumer"], &[])];
+    let filters: [(&[&str], &[&str], &[&str]); 4] = [
+        (&["stable"], &[], &["g"]),
+        (&["Empty", "Dead"], &[], &["simple"]),
+        (&[], &["Classic"], &["g", "simple"]),
+        (&[], &["consumer"], &[]),
+    ];
     for (states, types, expected) in filters {
         let words = |words: &[&str]| words.iter().map(|word| text(word)).collect();
         let request = ListGroupsRequest::default().with_states_filter(words(states)).with_types_filter(words(types));
@@ -308,7 +316,8 @@ async fn every_broker_knows_the_coordinator_and_the_others_refuse() {
     for (broker, node) in brokers.iter().zip(1..) {
         let mut client = broker.client_with(&format!("t{node}"), 1).await;
         let joined = client.call(9, &join_request("g", "").with_rebalance_timeout_ms(1_000)).await.expect("answered");
-        let wanted = if node == coordinators[0] { ResponseError::MemberIdRequired } else { ResponseError::NotCoordinator };
+        let wanted =
+            if node == coordinators[0] { ResponseError::MemberIdRequired } else { ResponseError::NotCoordinator };
         assert_eq!(joined.error_code, wanted.code());
         let fetched = client.call(9, &fetch_request(9, "g", None)).await.expect("answered");
         let wanted = if node == coordinators[0] { 0 } else { ResponseError::NotCoordinator.code() };
