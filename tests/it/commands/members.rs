@@ -19,11 +19,15 @@ cases! {
     what_a_group_cannot_do_is_refused,
 }
 
+fn next(member: &mut Running) -> String {
+    member.next_line(PATIENCE).expect("a record in time").expect("it goes on")
+}
+
 /// Lines until all of `expected` were seen; how often each was.
 fn seen(member: &mut Running, expected: &[String]) -> BTreeMap<String, usize> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     while expected.iter().any(|value| !seen.contains_key(value)) {
-        *seen.entry(member.next_line(PATIENCE).expect("it goes on").expect("a record")).or_default() += 1;
+        *seen.entry(next(member)).or_default() += 1;
     }
     seen
 }
@@ -84,9 +88,8 @@ fn two_members_share_the_partitions_and_hand_them_over(subject: &Subject) {
     let mut two = subject.start(&["consume", topic, "-g", group]);
     wait_for_shares(subject, group, &[2, 2]);
     (0..4).for_each(|partition| subject.produce(topic, partition, &values(partition, 5..8)));
-    let mut lines: Vec<String> =
-        (0..6).map(|_| one.next_line(PATIENCE).expect("it goes on").expect("a record")).collect();
-    lines.extend((0..6).map(|_| two.next_line(PATIENCE).expect("it goes on").expect("a record")));
+    let mut lines: Vec<String> = (0..6).map(|_| next(&mut one)).collect();
+    lines.extend((0..6).map(|_| next(&mut two)));
     lines.sort();
     assert_eq!(lines, of_partitions(4, 5..8), "each record once, between the two");
 
@@ -112,7 +115,7 @@ fn the_partitions_of_a_killed_member_go_to_the_others(subject: &Subject) {
     let mut dies = subject.start(&arguments);
     wait_for_shares(subject, group, &[1, 1]);
     (0..2).for_each(|partition| subject.produce(topic, partition, &values(partition, 3..4)));
-    dies.next_line(PATIENCE).expect("it goes on").expect("a record");
+    next(&mut dies);
     dies.kill().expect("killed");
     wait_for_shares(subject, group, &[2]);
     (0..2).for_each(|partition| subject.produce(topic, partition, &values(partition, 4..5)));
@@ -186,9 +189,8 @@ fn share_with(subject: &Subject, client: &str, other: impl Fn(&str) -> Command) 
         let described = wait_for_shares(subject, &name, &[2, 2]);
         assert_eq!(described["assignor"], "range");
         (0..4).for_each(|partition| subject.produce(&name, partition, &values(partition, 0..3)));
-        let mut read: Vec<String> =
-            (0..6).map(|_| ours.next_line(PATIENCE).expect("it goes on").expect("a record")).collect();
-        read.extend((0..6).map(|_| others.next_line(PATIENCE).expect("it goes on").expect("a record of theirs")));
+        let mut read: Vec<String> = (0..6).map(|_| next(&mut ours)).collect();
+        read.extend((0..6).map(|_| next(&mut others)));
         read.sort();
         assert_eq!(read, of_partitions(4, 0..3), "{name}: each record once, between the two");
         ours.interrupt(PATIENCE).expect("it ends");

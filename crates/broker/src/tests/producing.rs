@@ -221,7 +221,10 @@ async fn a_compacted_topic_refuses_records_without_key_and_names_them() {
     let world = World::new();
     let broker = world.start(0).await;
     let mut client = configured(&broker, "cleanup.policy", "compact").await;
-    let produced = client.produce("t", 0, keyed(&[(Some("k"), "a"), (None, "b"), (Some("l"), "c"), (None, "d")])).await.expect("answered");
+    let produced = client
+        .produce("t", 0, keyed(&[(Some("k"), "a"), (None, "b"), (Some("l"), "c"), (None, "d")]))
+        .await
+        .expect("answered");
     assert_eq!(produced.error_code, 87);
     assert_eq!(produced.record_errors.iter().map(|error| error.batch_index).collect::<Vec<_>>(), [1, 3]);
     let produced = client.produce("t", 0, keyed(&[(Some("k"), "a"), (Some(""), "b")])).await.expect("answered");

@@ -38,7 +38,8 @@ impl Fault {
             message: Some(message.to_owned()),
         };
         let count = indexes.len();
-        let summary = format!("One or more records have been rejected due to {count} record errors in total: {message}");
+        let summary =
+            format!("One or more records have been rejected due to {count} record errors in total: {message}");
         Fault { code, message: summary, records: indexes.iter().map(fault).collect() }
     }
 
