@@ -37,7 +37,7 @@ fn parse_partitions(text: &str) -> Option<BTreeSet<i32>> {
 /// Numbers beyond what a topic can have are a slip of the hand.
 fn parse_partition(text: &str) -> Option<i32> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|number| digits && *number < frazil_base::limits::PARTITIONS_PER_TOPIC_MAX as i32)
+    text.parse().ok().filter(|number| digits && *number < frazil_base::limits::PARTITIONS_PER_TOPIC_MAX)
 }
 
 /// Partitions for a line of text: `0-3,7`. They come in order.
