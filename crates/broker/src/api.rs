@@ -36,6 +36,7 @@ pub(crate) mod txn_offset_commit;
 pub(crate) mod write_txn_markers;
 
 use crate::budget::Held;
+use crate::connection::Peer;
 use crate::node::Node;
 use crate::stopping::Stopping;
 use bytes::Bytes;
@@ -46,7 +47,6 @@ use frazil_wire::frame::{FrameError, RequestHeader};
 use frazil_wire::{DecodeError, control, frame};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -62,8 +62,8 @@ pub(crate) const PANICKING_CLIENT: &str = "panicking";
 pub(crate) struct Request {
     pub header: RequestHeader,
     pub body: Bytes,
-    /// Who sent it, where the system could tell.
-    pub peer: Option<SocketAddr>,
+    /// Who sent it.
+    pub peer: Peer,
 }
 
 /// What goes back to the client.
@@ -93,6 +93,8 @@ pub(crate) enum Refused {
         #[source]
         cause: DecodeError,
     },
+    #[error("the producer has spoken over a newer connection since")]
+    Superseded,
     #[error("an answer could not be written, which is a bug")]
     Encode(#[from] control::EncodeError),
 }
@@ -110,7 +112,7 @@ impl Request {
 
     /// The client's address as Kafka shows it to tools.
     pub fn client_host(&self) -> String {
-        self.peer.map(|peer| format!("/{}", peer.ip())).unwrap_or_default()
+        self.peer.address.map(|peer| format!("/{}", peer.ip())).unwrap_or_default()
     }
 
     /// Reads the body by way of `kafka-protocol`.
@@ -146,7 +148,7 @@ pub(crate) fn parse(mut bytes: Bytes) -> Result<Request, Refused> {
     if header.api_key != key::API_VERSIONS {
         key::check(header.api_key, header.api_version)?;
     }
-    Ok(Request { header, body: bytes, peer: None })
+    Ok(Request { header, body: bytes, peer: Peer::default() })
 }
 
 /// Handles any request but Produce.

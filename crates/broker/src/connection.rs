@@ -25,11 +25,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::net::tcp::WriteHalf;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use write::{Patience, write_slices};
+
+/// Who sends requests over a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Peer {
+    /// Its address, where the system could tell.
+    pub address: Option<SocketAddr>,
+    /// Which of the broker's connections, in the order in which they were accepted.
+    pub connection: u64,
+}
 
 /// An answer that comes when its batches are durable, or is there.
 type PendingAnswer = Either<BoxFuture<'static, Answer>, std::future::Ready<Answer>>;
@@ -65,11 +75,13 @@ impl ConnectionError {
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(node: Arc<Node>, mut stream: TcpStream, stopping: Stopping) {
-    let peer = stream.peer_addr().ok();
+    let connection = node.connections_begun.fetch_add(1, Ordering::Relaxed);
+    let source = Peer { address: stream.peer_addr().ok(), connection };
+    let peer = source.address;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(?peer, %error, "TCP_NODELAY was refused");
     }
-    match run(&node, &mut stream, peer, stopping).await {
+    match run(&node, &mut stream, source, stopping).await {
         Ok(()) => tracing::debug!(?peer, "connection closed"),
         Err(error) if error.is_disconnect() => tracing::debug!(?peer, %error, "connection lost"),
         Err(error) => {
@@ -85,12 +97,7 @@ pub(crate) async fn serve(node: Arc<Node>, mut stream: TcpStream, stopping: Stop
     }
 }
 
-async fn run(
-    node: &Arc<Node>,
-    stream: &mut TcpStream,
-    peer: Option<SocketAddr>,
-    stopping: Stopping,
-) -> Result<(), ConnectionError> {
+async fn run(node: &Arc<Node>, stream: &mut TcpStream, peer: Peer, stopping: Stopping) -> Result<(), ConnectionError> {
     let (read_half, write_half) = stream.split();
     let limits = ReadLimits {
         frame_bytes_max: node.settings.frame_bytes_max,

@@ -5,11 +5,13 @@ use crate::config::{Layers, TopicRules, Values};
 use crate::group::{ConsumerSettings, GroupCoordinator, GroupSettings};
 use crate::metrics::Metrics;
 use crate::settings::BrokerSettings;
+use crate::transaction::succession::Succession;
 use frazil_base::BrokerId;
 use frazil_log::Log;
 use frazil_meta::record::ConfigResource;
 use frazil_meta::state::{Broker as Registration, State, Topic};
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 
 /// One broker's shared parts.
 pub(crate) struct Node {
@@ -27,6 +29,10 @@ pub(crate) struct Node {
     pub fetched: Budget,
     /// The groups that this broker coordinates.
     pub groups: GroupCoordinator,
+    /// Which connections speak for transactional producers.
+    pub succession: Succession,
+    /// Counts the connections.
+    pub connections_begun: AtomicU64,
 }
 
 impl Node {
@@ -52,7 +58,19 @@ impl Node {
         let requests = Budget::new(settings.request_bytes_in_flight, in_flight, waits.clone());
         let in_flight = metrics.fetched_bytes_in_flight.clone();
         let fetched = Budget::new(settings.fetched_bytes_in_flight, in_flight, waits.clone());
-        Node { log, id, settings, fixed, default_rules, metrics, requests, fetched, groups }
+        Node {
+            log,
+            id,
+            settings,
+            fixed,
+            default_rules,
+            metrics,
+            requests,
+            fetched,
+            groups,
+            succession: Succession::default(),
+            connections_begun: AtomicU64::new(0),
+        }
     }
 
     /// Where the values of broker settings come from.

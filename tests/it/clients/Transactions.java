@@ -25,6 +25,9 @@ public class Transactions {
             case "timeout" -> timeout();
             case "admin" -> administration();
             case "loop" -> loop(Integer.parseInt(arguments[2]), Integer.parseInt(arguments[3]));
+            case "fill" -> fill(Integer.parseInt(arguments[2]));
+            case "copy" -> copy(Integer.parseInt(arguments[2]), arguments[3]);
+            case "compare" -> compare(Integer.parseInt(arguments[2]));
             case "check" -> check(Integer.parseInt(arguments[2]));
             default -> throw new IllegalArgumentException(arguments[0]);
         }
@@ -220,6 +223,68 @@ public class Transactions {
         expected.forEach(number -> System.out.println("visible " + number));
     }
 
+    static final List<TopicPartition> SOURCE =
+        IntStream.range(0, 3).mapToObj(number -> new TopicPartition("source", number)).toList();
+
+    static void fill(int records) throws Exception {
+        createTopic("source", 3);
+        createTopic("target", 3);
+        try (var plain = producer(null, 0)) {
+            for (int number = 0; number < records; number++) send(plain, SOURCE.get(number % 3), Integer.toString(number));
+        }
+    }
+
+    // Consumes, transforms and produces: each transaction holds the copies and the offsets they came from.
+    static void copy(int records, String protocol) throws Exception {
+        long copied = 0;
+        while (copied < records) {
+            try (var producer = producer("copier", 20_000); var consumer = member(protocol)) {
+                producer.initTransactions();
+                consumer.subscribe(List.of("source"));
+                while (copied < records) {
+                    var batch = consumer.poll(Duration.ofMillis(200));
+                    if (!batch.isEmpty()) {
+                        producer.beginTransaction();
+                        Map<TopicPartition, OffsetAndMetadata> next = new HashMap<>();
+                        for (var record : batch) {
+                            send(producer, new TopicPartition("target", record.partition()), "copy of " + record.value());
+                            next.put(new TopicPartition(record.topic(), record.partition()), new OffsetAndMetadata(record.offset() + 1));
+                        }
+                        producer.sendOffsetsToTransaction(next, consumer.groupMetadata());
+                        producer.commitTransaction();
+                        System.out.println("committed " + batch.count());
+                        System.out.flush();
+                    }
+                    copied = consumer.committed(Set.copyOf(SOURCE)).values().stream()
+                        .filter(Objects::nonNull).mapToLong(OffsetAndMetadata::offset).sum();
+                }
+            } catch (KafkaException interrupted) {
+                System.err.println("starting again: " + interrupted);
+            }
+        }
+    }
+
+    // The target holds each record of the source once and in its order.
+    static void compare(int records) throws Exception {
+        int seen = 0;
+        for (var partition : SOURCE) {
+            var expected = read(partition, "read_committed").stream().map(value -> "copy of " + value).toList();
+            var copies = read(new TopicPartition("target", partition.partition()), "read_committed");
+            equal(expected, copies, "copies of " + partition);
+            seen += copies.size();
+        }
+        equal(records, seen, "records");
+    }
+
+    static KafkaConsumer<String, String> member(String protocol) {
+        var settings = settings("read_committed");
+        settings.put("group.id", "copier-" + protocol);
+        settings.put("group.protocol", protocol);
+        settings.put("auto.offset.reset", "earliest");
+        settings.put("max.poll.records", "20");
+        return new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer());
+    }
+
     static KafkaProducer<String, String> producer(String transactionalId, int timeoutMs) {
         var settings = new Properties();
         settings.put("bootstrap.servers", bootstrap);
@@ -240,13 +305,18 @@ public class Transactions {
     }
 
     static KafkaConsumer<String, String> consumer(String isolation) {
+        return new KafkaConsumer<>(settings(isolation), new StringDeserializer(), new StringDeserializer());
+    }
+
+    static Properties settings(String isolation) {
         var settings = new Properties();
         settings.put("bootstrap.servers", bootstrap);
         settings.put("isolation.level", isolation);
         settings.put("enable.auto.commit", "false");
         settings.put("fetch.max.wait.ms", "100");
         settings.put("default.api.timeout.ms", "30000");
-        return new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer());
+        settings.put("reconnect.backoff.max.ms", "100");
+        return settings;
     }
 
     static long end(TopicPartition partition, String isolation) {

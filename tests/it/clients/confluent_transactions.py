@@ -1,6 +1,7 @@
 """Transactions with confluent-kafka (librdkafka), which speaks the protocol before KIP-890.
 
 confluent_transactions.py all BOOTSTRAP: committed, aborted and fenced transactions.
+confluent_transactions.py copy BOOTSTRAP RECORDS: copies the topic "source" to "target", with its offsets, by a group.
 confluent_transactions.py loop BOOTSTRAP COUNT PARTITIONS: prints each transaction whose commit was confirmed.
 """
 
@@ -121,8 +122,47 @@ def loop(bootstrap, count, partitions):
             print(f"starting again: {interrupted}", file=sys.stderr)
 
 
+def copy(bootstrap, records):
+    """Each transaction holds the copies and the offsets that they came from."""
+    partitions = [TopicPartition("source", number) for number in range(3)]
+    copied = 0
+    while copied < records:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "broker.address.family": "v4",
+                "group.id": "copier",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",
+                "session.timeout.ms": 6000,
+            }
+        )
+        consumer.subscribe(["source"])
+        transactional = producer(bootstrap, "copier")
+        try:
+            transactional.init_transactions(30)
+            while copied < records:
+                batch = [message for message in consumer.consume(20, 0.2) if not message.error()]
+                if batch:
+                    transactional.begin_transaction()
+                    for message in batch:
+                        transactional.produce("target", b"copy of " + message.value(), partition=message.partition())
+                    positions = [found for found in consumer.position(consumer.assignment()) if found.offset >= 0]
+                    transactional.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), 30)
+                    transactional.commit_transaction(30)
+                    print(f"committed {len(batch)}", flush=True)
+                found = consumer.committed(partitions, 30)
+                copied = sum(partition.offset for partition in found if partition.offset > 0)
+        except KafkaException as interrupted:
+            print(f"starting again: {interrupted}", file=sys.stderr)
+        consumer.close()
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "all":
+    if sys.argv[1] == "copy":
+        copy(sys.argv[2], int(sys.argv[3]))
+    elif sys.argv[1] == "all":
         committed_and_aborted(sys.argv[2])
         fenced(sys.argv[2])
     else:

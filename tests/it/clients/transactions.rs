@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use tempfile::TempDir;
 
+/// What copiers copy.
+const RECORDS: usize = 1_500;
+const COPIES_BETWEEN_KILLS: usize = 15;
 const PARTITIONS: &str = "6";
 const TRANSACTIONS: usize = 240;
 /// The broker is killed whenever so many more transactions were confirmed.
@@ -74,6 +77,56 @@ fn transactions_of_librdkafka_stay_whole_while_the_broker_is_killed() {
         looping.args(["loop", bootstrap, &TRANSACTIONS.to_string(), PARTITIONS]);
         looping
     });
+}
+
+#[test]
+fn a_java_copier_of_the_classic_group_protocol_copies_exactly_once_while_the_broker_is_killed() {
+    copies_exactly_once("classic", |tools, bootstrap| {
+        let mut copier = java(tools, "copy", bootstrap);
+        copier.args([&RECORDS.to_string(), "classic"]);
+        copier
+    });
+}
+
+#[test]
+fn a_java_copier_of_the_consumer_group_protocol_copies_exactly_once_while_the_broker_is_killed() {
+    copies_exactly_once("consumer", |tools, bootstrap| {
+        let mut copier = java(tools, "copy", bootstrap);
+        copier.args([&RECORDS.to_string(), "consumer"]);
+        copier
+    });
+}
+
+#[test]
+fn a_librdkafka_copier_copies_exactly_once_while_the_broker_is_killed() {
+    copies_exactly_once("librdkafka", |tools, bootstrap| {
+        let mut copier = tools.python(&script("confluent_transactions.py"));
+        copier.args(["copy", bootstrap, &RECORDS.to_string()]);
+        copier
+    });
+}
+
+/// Records and the offsets they were made of are committed together: no kill leaves one without the other.
+fn copies_exactly_once(what: &str, copier: impl Fn(&Tools, &str) -> Command) {
+    if against_kafka() {
+        return;
+    }
+    let tools = Tools::locate().expect("the tools");
+    let folder = TempDir::new().expect("a folder");
+    let mut broker = FrazilProcess::start(FrazilSettings::on_folder(folder.path())).expect("frazil starts");
+    run(java(&tools, "fill", &broker.bootstrap()).arg(RECORDS.to_string()), PATIENCE).expect("the source is filled");
+    let mut client = Running::start(&mut copier(&tools, &broker.bootstrap())).expect("the copier starts");
+    let mut transactions = 0;
+    while client.next_line(PATIENCE).expect("it goes on").is_some() {
+        transactions += 1;
+        if transactions % COPIES_BETWEEN_KILLS == 0 && transactions < 5 * COPIES_BETWEEN_KILLS {
+            broker = broker.kill_and_restart().expect("frazil starts again");
+        }
+    }
+    client.finish(PATIENCE).expect("the copier ends well");
+    assert!(transactions > 2 * COPIES_BETWEEN_KILLS, "{what}: {transactions} transactions");
+    let mut compare = java(&tools, "compare", &broker.bootstrap());
+    run(compare.arg(RECORDS.to_string()), PATIENCE).expect("each record is there once and in order");
 }
 
 /// Every confirmed transaction is in all partitions, every other in all or in none, aborted ones in none.

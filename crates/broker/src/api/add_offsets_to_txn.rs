@@ -12,6 +12,8 @@ const FENCING_FROM: i16 = 2;
 
 pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> {
     let wanted: AddOffsetsToTxnRequest = request.decode()?;
+    let producer = (wanted.producer_id.0, wanted.producer_epoch);
+    transaction::check_connection(node, request, &wanted.transactional_id, producer)?;
     let joining = AddToTransaction {
         transactional_id: wanted.transactional_id.to_string(),
         producer_id: wanted.producer_id.0,

@@ -20,6 +20,8 @@ const FENCING_FROM: i16 = 2;
 pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> {
     let wanted: AddPartitionsToTxnRequest = request.decode()?;
     let version = request.header.api_version;
+    let producer = (wanted.v3_and_below_producer_id.0, wanted.v3_and_below_producer_epoch);
+    transaction::check_connection(node, request, &wanted.v3_and_below_transactional_id, producer)?;
     let (places, unknown) = places(&node.log.state(), &wanted);
     let code = match unknown {
         true => Some(ResponseError::OperationNotAttempted),

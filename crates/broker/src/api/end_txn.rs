@@ -19,6 +19,10 @@ const FENCING_FROM: i16 = 2;
 pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> {
     let wanted: EndTxnRequest = request.decode()?;
     let version = request.header.api_version;
+    let producer = (wanted.producer_id.0, wanted.producer_epoch);
+    if version < EPOCH_BUMP_FROM {
+        transaction::check_connection(node, request, &wanted.transactional_id, producer)?;
+    }
     let response = EndTxnResponse::default();
     match end(node, version, &wanted).await {
         Ok((id, epoch)) if version >= EPOCH_BUMP_FROM => {

@@ -4,12 +4,12 @@
 //! of its own, which grows with the bytes that arrived, not with the length that was claimed.
 
 use crate::budget::{Budget, Held};
+use crate::connection::Peer;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use frazil_base::limits::CONTROL_FRAME_BYTES_MAX;
 use frazil_wire::api;
 use frazil_wire::frame::{self, FrameError};
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::ReadHalf;
@@ -57,23 +57,18 @@ pub(crate) struct FrameReader<'a> {
     stream: ReadHalf<'a>,
     budget: &'a Budget,
     limits: ReadLimits,
-    peer: Option<SocketAddr>,
+    peer: Peer,
     buffer: BytesMut,
     last_was_large: bool,
 }
 
 impl<'a> FrameReader<'a> {
-    pub fn new(
-        stream: ReadHalf<'a>,
-        budget: &'a Budget,
-        limits: ReadLimits,
-        peer: Option<SocketAddr>,
-    ) -> FrameReader<'a> {
+    pub fn new(stream: ReadHalf<'a>, budget: &'a Budget, limits: ReadLimits, peer: Peer) -> FrameReader<'a> {
         FrameReader { stream, budget, limits, peer, buffer: BytesMut::new(), last_was_large: false }
     }
 
     /// Who sends the frames, where the system could tell.
-    pub fn peer(&self) -> Option<SocketAddr> {
+    pub fn peer(&self) -> Peer {
         self.peer
     }
 

@@ -503,7 +503,47 @@ async fn offset_commits_that_cannot_be_get_kafkas_codes() {
             ResponseError::InvalidProducerIdMapping,
         ]
     );
-    assert!(!broker.log.state().transaction("shop").expect("known").is_ongoing());
+}
+
+/// KAFKA-17754 with a client that keeps its epoch: it gave the connection up on which its EndTxn was delayed, asked again
+/// over another one and began its next transaction; only then is the first request read.
+#[tokio::test]
+async fn kafka_17754_an_end_delayed_on_a_connection_that_was_given_up_never_ends_the_next_transaction() {
+    let world = World::new();
+    let broker = world.start(0).await;
+    let mut client = broker.client_with("t", 1).await;
+    for commit in [true, false] {
+        let mut producer = Producer::init(&[&broker], "shop").await;
+        assert_eq!(producer.add_partitions(3, &[0]).await, [None]);
+        assert_eq!(producer.produce(&mut client, 9, 0, 0, &["first"]).await.0, None);
+        let mut given_up = std::mem::replace(&mut producer.client, broker.client().await);
+        assert_eq!(producer.end(3, commit).await, None, "asked again over a new connection");
+        assert_eq!(producer.add_partitions(3, &[0]).await, [None]);
+        let (refused, begun) = producer.produce(&mut client, 9, 0, 1, &["second"]).await;
+        assert_eq!(refused, None);
+        given_up.send(3, &producer.end_request(commit, producer.epoch)).await.expect("sent");
+        assert_eq!(given_up.until_closed().await, b"", "no answer: nobody is there");
+        assert_eq!(last_stable_offset(&mut client, 0).await, begun, "the second transaction is still open");
+        assert_eq!(producer.end(3, true).await, None);
+        assert_eq!(last_stable_offset(&mut client, 0).await, begun + 2);
+    }
+}
+
+/// A connection that is older and lives, as of another client that goes on with this producer, may speak for it again
+/// once it has connected anew.
+#[tokio::test]
+async fn a_producer_that_goes_on_over_another_connection_is_heard() {
+    let world = World::new();
+    let broker = world.start(0).await;
+    let mut client = broker.client_with("t", 1).await;
+    let mut producer = Producer::init(&[&broker], "shop").await;
+    assert_eq!(producer.add_partitions(3, &[0]).await, [None]);
+    assert_eq!(producer.produce(&mut client, 9, 0, 0, &["a"]).await.0, None);
+    for _ in 0..3 {
+        producer.client = broker.client().await;
+        assert_eq!(producer.add_partitions(3, &[0]).await, [None]);
+    }
+    assert_eq!(producer.end(3, true).await, None);
 }
 
 #[tokio::test]
