@@ -143,6 +143,9 @@ impl ClientError {
                 Some(step.to_string())
             }
             ClientError::Refused { what, error, .. } => advice(what, *error),
+            ClientError::Unsupported { .. } => {
+                Some("use a broker that serves it: a newer one of Frazil, or Apache Kafka 4".to_string())
+            }
             _ => None,
         }
     }
