@@ -177,6 +177,12 @@ impl Running {
         }
     }
 
+    /// Stops it where it stands (SIGSTOP), as a long pause of a machine does; it can still be killed.
+    pub fn pause(&self) -> Result<()> {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+        Ok(kill_process(id, Signal::STOP)?)
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill()?;

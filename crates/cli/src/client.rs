@@ -143,6 +143,9 @@ impl ClientError {
                 Some(step.to_string())
             }
             ClientError::Refused { what, error, .. } => advice(what, *error),
+            ClientError::Unsupported { .. } => {
+                Some("use a broker that serves it: a newer one of Frazil, or Apache Kafka 4".to_string())
+            }
             _ => None,
         }
     }
@@ -215,6 +218,7 @@ pub struct Client {
 struct Inner {
     bootstrap: Vec<HostPort>,
     timeout: Duration,
+    /// By address; a broken one stays until the next takes its place.
     connections: Mutex<BTreeMap<String, Arc<Connection>>>,
     nodes: Mutex<BTreeMap<i32, Node>>,
     leaders: Mutex<BTreeMap<String, BTreeMap<i32, i32>>>,
@@ -240,20 +244,27 @@ impl Client {
         self.inner.timeout
     }
 
-    /// Any broker: one that is connected, else the first bootstrap address that answers.
+    /// Any broker: one that is connected, else the first address that answers, of those that were given and of the
+    /// brokers they named. A cluster that was reached before is taken for one that comes back: the error is transient.
     pub async fn any(&self) -> Result<Arc<Connection>, ClientError> {
         let open = self.inner.connections.lock().values().find(|connection| connection.is_open()).cloned();
         if let Some(connection) = open {
             return Ok(connection);
         }
-        let mut attempts = Vec::new();
-        for address in &self.inner.bootstrap {
+        let mut addresses = self.inner.bootstrap.clone();
+        addresses.extend(self.nodes().into_iter().map(|node| node.address));
+        addresses.dedup();
+        let (mut attempts, mut lost) = (Vec::new(), None);
+        for address in &addresses {
             match self.connect(address).await {
                 Ok(connection) => return Ok(connection),
-                Err(error) => attempts.push(error.to_string()),
+                Err(error) => {
+                    attempts.push(error.to_string());
+                    lost = lost.or(Some(error).filter(|_| self.has_worked(address)));
+                }
             }
         }
-        Err(ClientError::Unreachable { attempts: attempts.join("; ") })
+        Err(lost.unwrap_or(ClientError::Unreachable { attempts: attempts.join("; ") }))
     }
 
     /// The connection to a broker by its node id.
@@ -262,11 +273,17 @@ impl Client {
             return self.any().await;
         };
         match self.connect(&node.address).await {
-            Err(ClientError::Connection { cause, .. }) if !self.inner.bootstrap.contains(&node.address) => {
+            Err(ClientError::Connection { cause, .. })
+                if !self.inner.bootstrap.contains(&node.address) && !self.has_worked(&node.address) =>
+            {
                 Err(ClientError::Advertised { advertised: node.address, cause })
             }
             other => other,
         }
+    }
+
+    fn has_worked(&self, address: &HostPort) -> bool {
+        self.inner.connections.lock().contains_key(&address.to_string())
     }
 
     async fn connect(&self, address: &HostPort) -> Result<Arc<Connection>, ClientError> {

@@ -6,6 +6,7 @@ use frazil_tests::command::Running;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::time::Duration;
 
 cases! {
     a_group_goes_on_where_it_stopped,
@@ -16,6 +17,7 @@ cases! {
     it_shares_a_group_with_librdkafka_whoever_leads,
     it_shares_a_group_with_the_java_consumer_whoever_leads,
     members_without_a_common_assignor_are_told_apart,
+    a_member_that_waits_for_others_can_be_stopped,
     what_a_group_cannot_do_is_refused,
 }
 
@@ -228,6 +230,39 @@ fn members_without_a_common_assignor_are_told_apart(subject: &Subject) {
     let said = subject.refused(1, &["consume", topic, "-g", group]);
     assert!(said.contains("InconsistentGroupProtocol") && said.contains("`range`"), "{said}");
     other.kill().expect("killed");
+}
+
+/// The other one neither comes nor goes: the rebalance lasts until its session ends, in 45 seconds.
+fn a_member_that_waits_for_others_can_be_stopped(subject: &Subject) {
+    let (topic, group) = ("waiting", "waiting-group");
+    subject.topic(topic, 2, 0);
+    let sleeper = subject.start(&["consume", topic, "-g", group]);
+    wait_for_shares(subject, group, &[2]);
+    sleeper.pause().expect("paused");
+    let waits = subject.start(&["consume", topic, "-g", group]);
+    wait_for("the rebalance begins", || (describe(subject, group)["state"] == "PreparingRebalance").then_some(()));
+    let (lines, _) = waits.interrupt(Duration::from_secs(20)).expect("it does not wait for the other one");
+    assert!(lines.is_empty(), "{lines:?}");
+    sleeper.kill().expect("killed");
+}
+
+/// The coordinator, its memory of members and the leaders go and come back; the member is the same one afterwards.
+#[test]
+fn a_member_goes_on_when_its_broker_is_killed_and_started_again() {
+    let subject = Subject::frazil();
+    let (topic, group) = ("restarted", "restarted-group");
+    subject.topic(topic, 2, 2);
+    let mut member = subject.start(&["consume", topic, "-g", group, "--commit-interval", "10ms"]);
+    seen(&mut member, &of_partitions(2, 0..2));
+    wait_for("it has committed", || (committed(&subject, group) == [2, 2]).then_some(()));
+    let before = describe(&subject, group)["members"][0]["member"].clone();
+    let subject = subject.kill_and_restart();
+    (0..2).for_each(|partition| subject.produce(topic, partition, &values(partition, 2..4)));
+    assert!(seen(&mut member, &of_partitions(2, 2..4)).values().all(|times| *times == 1), "nothing twice");
+    wait_for("it has committed", || (committed(&subject, group) == [4, 4]).then_some(()));
+    assert_eq!(describe(&subject, group)["members"][0]["member"], before);
+    let (_, said) = member.interrupt(PATIENCE).expect("it ends");
+    assert_eq!(said.matches("reading restarted:0-1").count(), 1, "no rebalance: {said}");
 }
 
 fn what_a_group_cannot_do_is_refused(subject: &Subject) {

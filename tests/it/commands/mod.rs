@@ -57,7 +57,7 @@ struct Subject {
 }
 
 enum Process {
-    Frazil(#[expect(dead_code, reason = "held for its end")] FrazilProcess),
+    Frazil(FrazilProcess),
     Kafka(#[expect(dead_code, reason = "held for its end")] KafkaProcess),
 }
 
@@ -87,6 +87,15 @@ impl Subject {
 
     fn is_frazil(&self) -> bool {
         matches!(self.process, Process::Frazil(_))
+    }
+
+    /// `kill -9` and a new start on the same address and data.
+    fn kill_and_restart(self) -> Subject {
+        let process = match self.process {
+            Process::Frazil(frazil) => Process::Frazil(frazil.kill_and_restart().expect("frazil starts again")),
+            kafka => kafka,
+        };
+        Subject { process, ..self }
     }
 
     /// `frazil` with these arguments, on this cluster.
