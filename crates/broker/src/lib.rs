@@ -18,6 +18,7 @@ mod features;
 mod group;
 mod metrics;
 mod node;
+mod retention;
 mod settings;
 mod stopping;
 #[cfg(any(test, feature = "testing"))]

@@ -77,7 +77,7 @@ impl Node {
 }
 
 /// The operator's settings under Kafka's names: those that were written, and those that differ from Kafka's defaults.
-fn fixed_values(id: BrokerId, settings: &BrokerSettings) -> Values {
+pub(crate) fn fixed_values(id: BrokerId, settings: &BrokerSettings) -> Values {
     let mut values = settings.kafka.clone();
     let defaults = BrokerSettings::default();
     let mut derive = |name: &str, value: String, default: String| {
