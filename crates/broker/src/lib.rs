@@ -19,6 +19,7 @@ mod group;
 mod metrics;
 mod node;
 mod retention;
+mod scram;
 mod settings;
 mod stopping;
 #[cfg(any(test, feature = "testing"))]

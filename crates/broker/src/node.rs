@@ -44,7 +44,7 @@ impl Node {
             fixed.extend(own.zone.map(|zone| ("broker.rack".to_owned(), zone)));
         }
         fixed.extend(listening.map(|address| ("listeners".to_owned(), format!("PLAINTEXT://{address}"))));
-        let operators = Layers { topic: None, broker: None, cluster: None, fixed: &fixed };
+        let operators = Layers { own: None, broker: None, cluster: None, fixed: &fixed };
         let default_rules = TopicRules::of(operators);
         let groups = GroupCoordinator::new(log.clone(), GroupSettings::of(operators), ConsumerSettings::of(operators));
         let waits = &metrics.back_pressure_waits;
@@ -58,7 +58,7 @@ impl Node {
     /// Where the values of broker settings come from.
     pub fn broker_layers<'a>(&'a self, state: &'a State) -> Layers<'a> {
         Layers {
-            topic: None,
+            own: None,
             broker: Some(state.configs(&ConfigResource::Broker(self.id))),
             cluster: Some(state.configs(&ConfigResource::Cluster)),
             fixed: &self.fixed,
@@ -67,7 +67,19 @@ impl Node {
 
     /// Where the values of a topic's settings come from.
     pub fn topic_layers<'a>(&'a self, state: &'a State, topic: &'a Topic) -> Layers<'a> {
-        Layers { topic: Some(&topic.configs), ..self.broker_layers(state) }
+        Layers { own: Some(&topic.configs), ..self.broker_layers(state) }
+    }
+
+    /// Where the values of the settings of `resource` come from.
+    pub fn layers_of<'a>(&'a self, state: &'a State, resource: &ConfigResource) -> Layers<'a> {
+        let layers = self.broker_layers(state);
+        match resource {
+            ConfigResource::Broker(_) => layers,
+            ConfigResource::Cluster => Layers { broker: None, ..layers },
+            ConfigResource::Topic(_) | ConfigResource::Group(_) | ConfigResource::ClientMetrics(_) => {
+                Layers { own: Some(state.configs(resource)), ..layers }
+            }
+        }
     }
 
     /// What a topic asks of batches.
@@ -103,6 +115,7 @@ pub(crate) fn fixed_values(id: BrokerId, settings: &BrokerSettings) -> Values {
         own.idle_timeout.as_millis().to_string(),
         kafka.idle_timeout.as_millis().to_string(),
     );
+    derive("log.dirs", own.storage.clone(), String::new());
     derive("queued.max.request.bytes", text(own.request_bytes_in_flight), String::new());
     derive("broker.id", id.to_string(), String::new());
     derive("node.id", id.to_string(), String::new());

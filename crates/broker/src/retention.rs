@@ -27,7 +27,7 @@ impl BrokerSettings {
 impl RetentionPolicy for BySettings {
     fn of(&self, state: &State, topic: &Topic) -> Retention {
         let layers = Layers {
-            topic: Some(&topic.configs),
+            own: Some(&topic.configs),
             broker: Some(state.configs(&ConfigResource::Broker(self.id))),
             cluster: Some(state.configs(&ConfigResource::Cluster)),
             fixed: &self.fixed,
@@ -83,7 +83,7 @@ mod tests {
                 pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
             };
             let (topic, fixed) = (values(topic), values(fixed));
-            let layers = Layers { topic: Some(&topic), broker: None, cluster: None, fixed: &fixed };
+            let layers = Layers { own: Some(&topic), broker: None, cluster: None, fixed: &fixed };
             assert_eq!(of(layers), *expected, "{topic:?} {fixed:?}");
         }
     }

@@ -225,6 +225,7 @@ fn broker_settings(settings: &Settings, cluster_id: String) -> BrokerSettings {
         connections_max: kafka.connections_max,
         request_bytes_in_flight: kafka.request_bytes_in_flight.unwrap_or(defaults.request_bytes_in_flight),
         idle_timeout: kafka.idle_timeout,
+        storage: settings.store.to_string(),
         kafka: settings.kafka_given.clone(),
         ..defaults
     }

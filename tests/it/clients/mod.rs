@@ -7,6 +7,7 @@
 mod confluent;
 mod flights;
 mod java;
+mod java_admin;
 mod kcat;
 mod python;
 mod transactions;
@@ -25,7 +26,7 @@ struct Subject {
     tools: Tools,
     // In this order: the process ends before its folder goes.
     _process: Process,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 enum Process {
@@ -44,7 +45,7 @@ impl Subject {
             let frazil = FrazilProcess::start(FrazilSettings::on_folder(folder.path())).expect("frazil starts");
             (frazil.bootstrap(), Process::Frazil(frazil))
         };
-        Subject { bootstrap, tools, _process: process, _folder: folder }
+        Subject { bootstrap, tools, _process: process, folder }
     }
 }
 

@@ -297,7 +297,7 @@ fn newest_body(log: &Log, partition: TopicPartition) -> Seq {
     let state = log.state();
     match state.partition(partition).expect("there").extents.back().expect("an extent").body {
         BodyId::Log(seq) => seq,
-        BodyId::Object(_) => panic!("bodies are in the log"),
+        BodyId::Object(_) | BodyId::Marker(_) => panic!("bodies are in the log"),
     }
 }
 
