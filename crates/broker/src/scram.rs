@@ -47,7 +47,12 @@ impl Mechanism {
 }
 
 /// `StoredKey = H(HMAC(SaltedPassword, "Client Key"))`, `ServerKey = HMAC(SaltedPassword, "Server Key")`.
-pub(crate) fn credential(mechanism: Mechanism, salt: Bytes, salted_password: &[u8], iterations: i32) -> ScramCredential {
+pub(crate) fn credential(
+    mechanism: Mechanism,
+    salt: Bytes,
+    salted_password: &[u8],
+    iterations: i32,
+) -> ScramCredential {
     let client_key = mechanism.hmac(salted_password, b"Client Key");
     let stored_key = mechanism.hash(client_key.as_ref());
     let server_key = mechanism.hmac(salted_password, b"Server Key");

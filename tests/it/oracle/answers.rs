@@ -26,7 +26,10 @@ async fn prepare(client: &mut Client) {
     let created = client.call(5, &create(topics)).await.expect("answered");
     assert!(created.topics.iter().all(|topic| topic.error_code == 0), "{created:?}");
     let is_ready = |response: &m::MetadataResponse| {
-        response.topics.iter().all(|topic| topic.error_code == 0 && topic.partitions.iter().all(|at| at.error_code == 0))
+        response
+            .topics
+            .iter()
+            .all(|topic| topic.error_code == 0 && topic.partitions.iter().all(|at| at.error_code == 0))
     };
     while !is_ready(&client.call(12, &metadata(&names, false)).await.expect("answered")) {
         // Kafka's brokers learn of a topic a moment after its controller has made it.
@@ -54,7 +57,13 @@ async fn compare(rows: Vec<Row>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_and_settings_get_kafkas_codes() {
-    compare([creating(), growing(), deleting(), topic_settings(), other_settings(), describing()].into_iter().flatten().collect()).await;
+    compare(
+        [creating(), growing(), deleting(), topic_settings(), other_settings(), describing()]
+            .into_iter()
+            .flatten()
+            .collect(),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +101,8 @@ fn creating() -> Vec<Row> {
         row("create: nothing", 5, create(vec![])),
         row("create: only checked", 5, one(topic("dry", 1, 1)).with_validate_only(true)),
         row("create: only checked, there already", 5, one(topic("t", 1, 1)).with_validate_only(true)),
-        row("create: too many partitions", 5, one(topic("vast", 100_001, 1)).with_validate_only(true)).differs(&[37, 0], OWN_LIMIT),
+        row("create: too many partitions", 5, one(topic("vast", 100_001, 1)).with_validate_only(true))
+            .differs(&[37, 0], OWN_LIMIT),
         row("create: placed", 5, one(assigned(topic("placed", -1, -1), &[(0, &[1]), (1, &[1])]))),
         row("create: placed and counted", 5, one(assigned(topic("p1", 1, -1), &[(0, &[1])]))),
         row("create: placed and replicated", 5, one(assigned(topic("p2", -1, 1), &[(0, &[1])]))),
@@ -395,7 +405,8 @@ fn features() -> Vec<Row> {
         row("feature: a level to come", 1, update_feature("metadata.version", 99, UPGRADE)),
         row("feature: a level to come, version 2", 2, update_feature("metadata.version", 99, UPGRADE)),
         row("feature: an older level", 1, update_feature("metadata.version", 20, UPGRADE)),
-        row("feature: a safe way back", 1, update_feature("metadata.version", 26, SAFE_DOWNGRADE)).differs(&[0, 95], one_level),
+        row("feature: a safe way back", 1, update_feature("metadata.version", 26, SAFE_DOWNGRADE))
+            .differs(&[0, 95], one_level),
         row("feature: unknown", 1, update_feature("no.such.feature", 1, UPGRADE)),
         row("feature: unknown, version 2", 2, update_feature("no.such.feature", 1, UPGRADE)),
         row("feature: unknown kind of change", 1, update_feature("metadata.version", 27, 9)),

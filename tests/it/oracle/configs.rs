@@ -88,7 +88,8 @@ async fn differences(clients: &mut [Client; 2], kind: i8, name: &str) -> Vec<Str
             }
         }
     }
-    found.extend(frazil.keys().filter(|name| !kafka.contains_key(*name)).map(|name| format!("{name} is Frazil's only")));
+    found
+        .extend(frazil.keys().filter(|name| !kafka.contains_key(*name)).map(|name| format!("{name} is Frazil's only")));
     found
 }
 

@@ -32,9 +32,8 @@ impl Pair {
 
     /// A connection to Frazil and one to Kafka.
     pub async fn connect(&self) -> [Client; 2] {
-        let connect = async |address: String| {
-            Client::connect(address.parse().expect("an address")).await.expect("it listens")
-        };
+        let connect =
+            async |address: String| Client::connect(address.parse().expect("an address")).await.expect("it listens");
         [connect(self.frazil.bootstrap()).await, connect(self.kafka.bootstrap()).await]
     }
 }

@@ -63,8 +63,7 @@ pub fn grow(name: &str, count: i32, places: Option<&[&[i32]]>) -> m::CreateParti
         CreatePartitionsAssignment::default().with_broker_ids(brokers.iter().map(|id| (*id).into()).collect())
     };
     let places = places.map(|places| places.iter().map(place).collect());
-    let topic =
-        CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count).with_assignments(places);
+    let topic = CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count).with_assignments(places);
     m::CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000)
 }
 
@@ -205,9 +204,7 @@ pub fn epoch_end(name: &str, partition: i32, current: i32, epoch: i32) -> m::Off
 }
 
 pub fn metadata(names: &[&str], create: bool) -> m::MetadataRequest {
-    let topic = |name: &&str| {
-        m::metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name(name)))
-    };
+    let topic = |name: &&str| m::metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name(name)));
     m::MetadataRequest::default()
         .with_topics(Some(names.iter().map(topic).collect()))
         .with_allow_auto_topic_creation(create)
@@ -215,9 +212,8 @@ pub fn metadata(names: &[&str], create: bool) -> m::MetadataRequest {
 
 pub fn describe_topics(names: &[&str], cursor: Option<(&str, i32)>) -> m::DescribeTopicPartitionsRequest {
     use m::describe_topic_partitions_request::{Cursor, TopicRequest};
-    let cursor = cursor.map(|(name, partition)| {
-        Cursor::default().with_topic_name(topic_name(name)).with_partition_index(partition)
-    });
+    let cursor = cursor
+        .map(|(name, partition)| Cursor::default().with_topic_name(topic_name(name)).with_partition_index(partition));
     m::DescribeTopicPartitionsRequest::default()
         .with_topics(names.iter().map(|name| TopicRequest::default().with_name(topic_name(name))).collect())
         .with_cursor(cursor)
@@ -253,9 +249,8 @@ type Part<'a> = (&'a str, Option<&'a str>);
 
 pub fn quota(entity: &[Part<'_>], key: &str, value: Option<f64>) -> m::AlterClientQuotasRequest {
     use m::alter_client_quotas_request::{EntityData, EntryData, OpData};
-    let part = |(kind, name): &Part<'_>| {
-        EntityData::default().with_entity_type(text(kind)).with_entity_name(name.map(text))
-    };
+    let part =
+        |(kind, name): &Part<'_>| EntityData::default().with_entity_type(text(kind)).with_entity_name(name.map(text));
     let operation =
         OpData::default().with_key(text(key)).with_remove(value.is_none()).with_value(value.unwrap_or_default());
     let entry = EntryData::default().with_entity(entity.iter().map(part).collect()).with_ops(vec![operation]);

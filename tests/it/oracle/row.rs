@@ -27,17 +27,24 @@ where
     R::Response: Debug + Send,
 {
     let request = Arc::new(request);
-    let ask = move |client: &mut Client| -> BoxFuture<'_, Vec<i16>> {
+    let ask = asking(move |client| {
         let request = request.clone();
         Box::pin(async move {
             match client.call(version, request.as_ref()).await {
                 Ok(response) => codes(&response),
-                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => panic!("an unreadable answer: {error}"),
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                    panic!("an unreadable answer: {error}")
+                }
                 Err(_) => vec![CLOSED],
             }
         })
-    };
-    Row { what, ask: Arc::new(ask), difference: None }
+    });
+    Row { what, ask, difference: None }
+}
+
+/// Tells the compiler that the future borrows what the closure is given.
+fn asking(ask: impl for<'a> Fn(&'a mut Client) -> BoxFuture<'a, Vec<i16>> + Send + Sync + 'static) -> Ask {
+    Arc::new(ask)
 }
 
 impl Row {
@@ -57,9 +64,7 @@ impl Row {
                 Some(format!("{what}: both {kafka:?}; the difference is gone ({reason})"))
             }
             Some((expected, _)) if frazil == expected.as_slice() => None,
-            Some((expected, _)) => {
-                Some(format!("{what}: Frazil {frazil:?} instead of {expected:?}; Kafka {kafka:?}"))
-            }
+            Some((expected, _)) => Some(format!("{what}: Frazil {frazil:?} instead of {expected:?}; Kafka {kafka:?}")),
         }
     }
 }

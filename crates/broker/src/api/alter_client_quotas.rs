@@ -55,9 +55,10 @@ pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Ref
 }
 
 fn answered(entry: EntryData, altered: Result<(), Refusal>) -> AnsweredEntry {
-    let entity = entry.entity.into_iter().map(|part| {
-        AnsweredEntity::default().with_entity_type(part.entity_type).with_entity_name(part.entity_name)
-    });
+    let entity = entry
+        .entity
+        .into_iter()
+        .map(|part| AnsweredEntity::default().with_entity_type(part.entity_type).with_entity_name(part.entity_name));
     let answered = AnsweredEntry::default().with_entity(entity.collect()).with_error_message(None);
     match altered {
         Ok(()) => answered,

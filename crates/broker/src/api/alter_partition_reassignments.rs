@@ -39,19 +39,15 @@ pub(crate) fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> 
     let responses: Vec<_> = responses.collect();
     let codes = responses.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
     let error_code = super::first_error(codes);
-    let mut response = AlterPartitionReassignmentsResponse::default().with_error_message(None).with_responses(responses);
+    let mut response =
+        AlterPartitionReassignmentsResponse::default().with_error_message(None).with_responses(responses);
     if request.header.api_version >= REPLICATION_FACTORS_FROM {
         response = response.with_allow_replication_factor_change(wanted.allow_replication_factor_change);
     }
     request.answer(&response, error_code)
 }
 
-fn check(
-    state: &State,
-    view: &View<'_>,
-    topic: &TopicName,
-    wanted: &ReassignablePartition,
-) -> Result<(), Refusal> {
+fn check(state: &State, view: &View<'_>, topic: &TopicName, wanted: &ReassignablePartition) -> Result<(), Refusal> {
     let unknown = || Refusal::new(ResponseError::UnknownTopicOrPartition, "The topic or partition does not exist.");
     let topic = state.topic_by_name(topic).ok_or_else(unknown)?;
     let count = topic.partitions.len() as i32;

@@ -49,13 +49,7 @@ pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Ref
 }
 
 /// Where a partition is to start.
-fn plan(
-    node: &Node,
-    state: &State,
-    topic: Option<&Topic>,
-    index: i32,
-    offset: i64,
-) -> Result<Start, ResponseError> {
+fn plan(node: &Node, state: &State, topic: Option<&Topic>, index: i32, offset: i64) -> Result<Start, ResponseError> {
     let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
     let place = TopicPartition { topic: topic.id, partition: index };
     let partition = state.partition(place).ok_or(ResponseError::UnknownTopicOrPartition)?;

@@ -59,7 +59,9 @@ fn filter(components: &[ComponentData]) -> Result<Filter, Refusal> {
             (0, Some(name)) => Match::Named(name.to_string()),
             (1, None) => Match::Default,
             (2, None) => Match::Any,
-            (0, None) => return invalid("Request specified MATCH_TYPE_EXACT, but set match string to null.".to_owned()),
+            (0, None) => {
+                return invalid("Request specified MATCH_TYPE_EXACT, but set match string to null.".to_owned());
+            }
             (1 | 2, Some(_)) => return invalid("Only an exact match has a match string.".to_owned()),
             (other, _) => return invalid(format!("Unknown match type {other}")),
         };

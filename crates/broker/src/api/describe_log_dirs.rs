@@ -27,14 +27,17 @@ pub(crate) fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> 
         None => state.topics().filter_map(|topic| describe(node, &state, &view, topic, None)).collect(),
         Some(topics) => {
             let mut asked = BTreeMap::<String, BTreeSet<i32>>::new();
-            topics.into_iter().for_each(|topic| asked.entry(topic.topic.to_string()).or_default().extend(topic.partitions));
+            topics
+                .into_iter()
+                .for_each(|topic| asked.entry(topic.topic.to_string()).or_default().extend(topic.partitions));
             let described = asked.iter().filter_map(|(name, partitions)| {
                 describe(node, &state, &view, state.topic_by_name(name)?, Some(partitions))
             });
             described.collect()
         }
     };
-    let mut result = DescribeLogDirsResult::default().with_log_dir(text(node.settings.storage.clone())).with_topics(topics);
+    let mut result =
+        DescribeLogDirsResult::default().with_log_dir(text(node.settings.storage.clone())).with_topics(topics);
     if request.header.api_version >= VOLUMES_FROM {
         result = result.with_total_bytes(UNKNOWN_BYTES).with_usable_bytes(UNKNOWN_BYTES);
     }

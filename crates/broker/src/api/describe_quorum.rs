@@ -8,7 +8,9 @@ use crate::node::Node;
 use frazil_meta::state::{Broker, State};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_quorum_request::TopicData as WantedTopic;
-use kafka_protocol::messages::describe_quorum_response::{Listener, Node as Voter, PartitionData, ReplicaState, TopicData};
+use kafka_protocol::messages::describe_quorum_response::{
+    Listener, Node as Voter, PartitionData, ReplicaState, TopicData,
+};
 use kafka_protocol::messages::{DescribeQuorumRequest, DescribeQuorumResponse, TopicName};
 
 /// Kafka's name for its metadata log.

@@ -45,9 +45,6 @@ fn answer(state: &State, topic: &str, index: i32) -> (ResponseError, String) {
     };
     match state.partition(TopicPartition { topic: found.id, partition: index }) {
         None => (ResponseError::UnknownTopicOrPartition, format!("No such partition as {topic}-{index}")),
-        Some(_) => (
-            ResponseError::ElectionNotNeeded,
-            "Leader election not needed for topic partition.".to_owned(),
-        ),
+        Some(_) => (ResponseError::ElectionNotNeeded, "Leader election not needed for topic partition.".to_owned()),
     }
 }

@@ -75,9 +75,8 @@ async fn page(
     limit: i32,
     cursor: Option<(String, i32)>,
 ) -> (Vec<(String, i16, usize)>, Option<(String, i32)>) {
-    let cursor = cursor.map(|(name, partition)| {
-        Cursor::default().with_topic_name(topic_name(&name)).with_partition_index(partition)
-    });
+    let cursor = cursor
+        .map(|(name, partition)| Cursor::default().with_topic_name(topic_name(&name)).with_partition_index(partition));
     let request = m::DescribeTopicPartitionsRequest::default()
         .with_topics(topics.iter().map(|name| TopicRequest::default().with_name(topic_name(name))).collect())
         .with_response_partition_limit(limit)
@@ -246,7 +245,8 @@ async fn quotas_are_stored_and_found_by_user_client_and_default() {
     for (entity, key, value) in refused {
         assert_eq!(alter_quotas(client, entity, &[(key, Some(*value))]).await, 42, "{entity:?} {key}={value}");
     }
-    let (of_ann, of_both) = ("user=ann producer_byte_rate=1000", "client-id=<default> user=ann request_percentage=12.5");
+    let (of_ann, of_both) =
+        ("user=ann producer_byte_rate=1000", "client-id=<default> user=ann request_percentage=12.5");
     assert_eq!(quotas(client, &[("user", 0, Some("ann"))], false).await, [of_both, of_ann]);
     assert_eq!(quotas(client, &[("user", 0, Some("ann"))], true).await, [of_ann]);
     assert_eq!(quotas(client, &[("user", 2, None), ("client-id", 1, None)], true).await, [of_both]);
@@ -270,9 +270,8 @@ async fn scram_users_are_stored_without_their_passwords() {
             .with_salt(Bytes::from_static(b"salt"))
             .with_salted_password(Bytes::from_static(b"hashed"))
     };
-    let delete = |user: &str, mechanism: i8| {
-        ScramCredentialDeletion::default().with_name(text(user)).with_mechanism(mechanism)
-    };
+    let delete =
+        |user: &str, mechanism: i8| ScramCredentialDeletion::default().with_name(text(user)).with_mechanism(mechanism);
     let mut alter = async |deletions: Vec<ScramCredentialDeletion>, upsertions: Vec<ScramCredentialUpsertion>| {
         let request =
             m::AlterUserScramCredentialsRequest::default().with_deletions(deletions).with_upsertions(upsertions);
@@ -339,9 +338,8 @@ async fn nothing_is_elected_or_moved_and_partitions_may_stay() {
     let world = World::new();
     let brokers = [world.start(0).await, world.start(1).await];
     let mut client = brokers[0].client_with("t", 1).await;
-    let elect = m::elect_leaders_request::TopicPartitions::default()
-        .with_topic(topic_name("t"))
-        .with_partitions(vec![0, 1]);
+    let elect =
+        m::elect_leaders_request::TopicPartitions::default().with_topic(topic_name("t")).with_partitions(vec![0, 1]);
     let request = m::ElectLeadersRequest::default().with_topic_partitions(Some(vec![elect]));
     let response = call(&mut client, 2, &request).await;
     let codes: Vec<_> =

@@ -95,8 +95,8 @@ const UPDATE_FEATURES: &[Field] = &[
 const LIST_CONFIG_RESOURCES: &[Field] = &[since(1, Values(1))];
 
 const DESCRIBE_TOPIC_PARTITIONS: &[Field] = &[
-    always(Structures(&[always(String)])),             // topics
-    always(INT32),                                     // partitions in the answer
+    always(Structures(&[always(String)])),              // topics
+    always(INT32),                                      // partitions in the answer
     always(Nullable(&[always(String), always(INT32)])), // where to go on: topic, partition
 ];
 
