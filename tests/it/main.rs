@@ -9,6 +9,7 @@ mod hostile_decode;
 mod oracle;
 mod outages;
 mod promises;
+mod retention;
 mod simulation;
 mod site;
 mod store_minio;

@@ -1,20 +1,31 @@
 //! The APIs, one file each: from a request's bytes to its answer's.
 
+pub(crate) mod acls;
 pub(crate) mod add_offsets_to_txn;
 pub(crate) mod add_partitions_to_txn;
+pub(crate) mod alter_client_quotas;
 pub(crate) mod alter_configs;
+pub(crate) mod alter_partition_reassignments;
+pub(crate) mod alter_user_scram_credentials;
 pub(crate) mod api_versions;
 pub(crate) mod consumer_group_describe;
 pub(crate) mod consumer_group_heartbeat;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_groups;
+pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
+pub(crate) mod describe_client_quotas;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
 pub(crate) mod describe_groups;
+pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_producers;
+pub(crate) mod describe_quorum;
+pub(crate) mod describe_topic_partitions;
 pub(crate) mod describe_transactions;
+pub(crate) mod describe_user_scram_credentials;
+pub(crate) mod elect_leaders;
 pub(crate) mod end_txn;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
@@ -22,8 +33,10 @@ pub(crate) mod heartbeat;
 pub(crate) mod init_producer_id;
 pub(crate) mod join_group;
 pub(crate) mod leave_group;
+pub(crate) mod list_config_resources;
 pub(crate) mod list_groups;
 pub(crate) mod list_offsets;
+pub(crate) mod list_partition_reassignments;
 pub(crate) mod list_transactions;
 pub(crate) mod metadata;
 pub(crate) mod offset_commit;
@@ -33,6 +46,7 @@ pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 pub(crate) mod sync_group;
 pub(crate) mod txn_offset_commit;
+pub(crate) mod update_features;
 pub(crate) mod write_txn_markers;
 
 use crate::budget::Held;
@@ -190,6 +204,22 @@ pub(crate) async fn handle(node: &Arc<Node>, request: Request, stopping: Stoppin
         key::DESCRIBE_CLUSTER => describe_cluster::handle(node, &request),
         key::CONSUMER_GROUP_HEARTBEAT => consumer_group_heartbeat::handle(node, &request, stopping).await,
         key::CONSUMER_GROUP_DESCRIBE => consumer_group_describe::handle(node, &request),
+        key::DELETE_RECORDS => delete_records::handle(node, &request).await,
+        key::DESCRIBE_TOPIC_PARTITIONS => describe_topic_partitions::handle(node, &request),
+        key::DESCRIBE_LOG_DIRS => describe_log_dirs::handle(node, &request),
+        key::DESCRIBE_QUORUM => describe_quorum::handle(node, &request),
+        key::LIST_CONFIG_RESOURCES => list_config_resources::handle(node, &request),
+        key::ELECT_LEADERS => elect_leaders::handle(node, &request),
+        key::ALTER_PARTITION_REASSIGNMENTS => alter_partition_reassignments::handle(node, &request),
+        key::LIST_PARTITION_REASSIGNMENTS => list_partition_reassignments::handle(&request),
+        key::UPDATE_FEATURES => update_features::handle(&request),
+        key::DESCRIBE_ACLS => acls::describe(&request),
+        key::CREATE_ACLS => acls::create(&request),
+        key::DELETE_ACLS => acls::delete(&request),
+        key::DESCRIBE_CLIENT_QUOTAS => describe_client_quotas::handle(node, &request),
+        key::ALTER_CLIENT_QUOTAS => alter_client_quotas::handle(node, &request).await,
+        key::DESCRIBE_USER_SCRAM_CREDENTIALS => describe_user_scram_credentials::handle(node, &request),
+        key::ALTER_USER_SCRAM_CREDENTIALS => alter_user_scram_credentials::handle(node, &request).await,
         key => Err(key::Unsupported { key, version: request.header.api_version }.into()),
     }
 }

@@ -1,10 +1,11 @@
 //! Kafka's settings: what exists, of which type, with which default, and where a value in force comes from.
 //!
-//! The table (`config::table`) names every topic setting of Kafka 4.1 and the broker settings that tools look at. A topic
-//! setting is taken from the topic, else from a broker setting (its synonyms: `retention.ms` from `log.retention.ms`,
-//! minutes, hours), else from its default; a broker setting from this broker's dynamic value, else the cluster's, else
-//! the operator's configuration, else the default. Settings without meaning on object storage are accepted, stored and
-//! shown, and marked as without effect in their documentation.
+//! The table (`config::table`) names every topic, group and subscription setting of Kafka 4.1 and the broker settings
+//! that tools look at. A topic setting is taken from the topic, else from a broker setting (its synonyms: `retention.ms`
+//! from `log.retention.ms`, minutes, hours), else from its default; a broker setting from this broker's dynamic value,
+//! else the cluster's, else the operator's configuration, else the default. A group setting is taken from the group,
+//! else from the value in force of a broker setting, which Kafka shows as the default. Settings without meaning on object
+//! storage are accepted, stored and shown, and marked as without effect in their documentation.
 
 pub(crate) mod table;
 
@@ -28,6 +29,7 @@ pub(crate) enum Kind {
     Long = 5,
     Double = 6,
     List = 7,
+    Class = 8,
 }
 
 /// Which values of its type a setting takes.
@@ -58,7 +60,7 @@ pub(crate) struct Setting {
     pub default: Option<&'static str>,
     pub rule: Rule,
     pub update: Update,
-    /// For a topic setting: the broker settings it falls back to, most specific first, and how many of the topic
+    /// For a topic or group setting: the broker settings it falls back to, most specific first, and how many of the
     /// setting's units one of theirs is.
     pub synonyms: &'static [(&'static str, i64)],
     /// Whether it changes what Frazil does.
@@ -122,6 +124,8 @@ pub(crate) enum Source {
     DynamicDefaultBroker = 3,
     StaticBroker = 4,
     Default = 5,
+    DynamicClientMetrics = 7,
+    DynamicGroup = 8,
 }
 
 /// One of the values that a setting could take, in the order of precedence.
@@ -147,7 +151,8 @@ impl Candidate<'_> {
 /// The places where values are stored, most specific first.
 #[derive(Clone, Copy)]
 pub(crate) struct Layers<'a> {
-    pub topic: Option<&'a Values>,
+    /// Of the topic, group or subscription itself.
+    pub own: Option<&'a Values>,
     pub broker: Option<&'a Values>,
     pub cluster: Option<&'a Values>,
     pub fixed: &'a Values,
@@ -157,16 +162,16 @@ impl<'a> Layers<'a> {
     /// Every value that `setting` could take, the one in force first.
     pub fn candidates(&self, setting: &Setting, scope: Scope) -> Vec<Candidate<'a>> {
         let mut candidates = Vec::new();
-        if let (Scope::Topic, Some(value)) = (scope, self.topic.and_then(|values| values.get(setting.name))) {
-            candidates.push(Candidate {
-                name: setting.name,
-                value: value.into(),
-                source: Source::DynamicTopic,
-                unit: 1,
-            });
+        let own = self.own.and_then(|values| values.get(setting.name));
+        if let (Some(source), Some(value)) = (scope.own_source(), own) {
+            candidates.push(Candidate { name: setting.name, value: value.into(), source, unit: 1 });
         }
-        let own = [(setting.name, 1)];
-        let names = if scope == Scope::Topic { setting.synonyms } else { own.as_slice() };
+        let itself = [(setting.name, 1)];
+        let names = match scope {
+            Scope::Topic => setting.synonyms,
+            Scope::Broker => itself.as_slice(),
+            Scope::Group | Scope::ClientMetrics => return candidates,
+        };
         let stored = [
             (self.broker, Source::DynamicBroker),
             (self.cluster, Source::DynamicDefaultBroker),
@@ -189,7 +194,16 @@ impl<'a> Layers<'a> {
     pub fn effective(&self, setting: &Setting, scope: Scope) -> (Option<String>, Source) {
         match self.candidates(setting, scope).first() {
             Some(candidate) => (Some(candidate.in_units()), candidate.source),
-            None => (setting.default.map(str::to_owned), Source::Default),
+            None => (self.default_of(setting, scope), Source::Default),
+        }
+    }
+
+    /// The value of a setting that was set nowhere: its default; for a group, a broker setting may stand for it.
+    pub fn default_of(&self, setting: &Setting, scope: Scope) -> Option<String> {
+        let broker = setting.synonyms.first().filter(|_| scope == Scope::Group);
+        match broker.and_then(|(name, _)| table::broker(name)) {
+            Some(broker) => self.effective(broker, Scope::Broker).0,
+            None => setting.default.map(str::to_owned),
         }
     }
 
@@ -202,15 +216,29 @@ impl<'a> Layers<'a> {
 
     /// Whether nothing was set while brokers run, so that the operator's values and the defaults are in force.
     fn nothing_is_dynamic(&self) -> bool {
-        [self.topic, self.broker, self.cluster].iter().all(|values| values.is_none_or(Values::is_empty))
+        [self.own, self.broker, self.cluster].iter().all(|values| values.is_none_or(Values::is_empty))
     }
 }
 
-/// Whether a name is looked up among topic or broker settings.
+/// Among whose settings a name is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     Topic,
     Broker,
+    Group,
+    ClientMetrics,
+}
+
+impl Scope {
+    /// The source of values that the thing itself was given; those of brokers have sources of their own.
+    fn own_source(self) -> Option<Source> {
+        match self {
+            Scope::Topic => Some(Source::DynamicTopic),
+            Scope::Broker => None,
+            Scope::Group => Some(Source::DynamicGroup),
+            Scope::ClientMetrics => Some(Source::DynamicClientMetrics),
+        }
+    }
 }
 
 /// Which timestamp a topic's records carry.
@@ -327,10 +355,27 @@ pub(crate) fn change(
         }
         Operation::Set | Operation::Delete => operand.to_owned(),
     };
-    match setting.check(&changed) {
+    match setting.check(&changed).and_then(|()| check_bounds(scope, layers, setting, &changed)) {
         Ok(()) => Ok(Some(changed)),
         Err(message) => refuse(message),
     }
+}
+
+/// What groups may ask for lies between two broker settings.
+fn check_bounds(scope: Scope, layers: Layers<'_>, setting: &Setting, value: &str) -> Result<(), String> {
+    let bounds = table::GROUP_BOUNDS.iter().filter(|(name, ..)| scope == Scope::Group && *name == setting.name);
+    let number = |value: &str| value.trim().parse::<i64>().ok();
+    let limit = |name: &str| number(&layers.effective(table::broker(name)?, Scope::Broker).0?);
+    for (name, least, most) in bounds {
+        let wanted = number(value);
+        if limit(least).is_some_and(|least| wanted < Some(least)) {
+            return Err(format!("{name} must be greater than or equal to {least}"));
+        }
+        if limit(most).is_some_and(|most| wanted > Some(most)) {
+            return Err(format!("{name} must be less than or equal to {most}"));
+        }
+    }
+    Ok(())
 }
 
 fn edited_list(current: &str, operand: &str, append: bool) -> String {
@@ -346,8 +391,8 @@ fn edited_list(current: &str, operand: &str, append: bool) -> String {
 
 fn refusal_code(scope: Scope) -> ResponseError {
     match scope {
-        Scope::Topic => ResponseError::InvalidConfig,
-        Scope::Broker => ResponseError::InvalidRequest,
+        Scope::Topic | Scope::Group => ResponseError::InvalidConfig,
+        Scope::Broker | Scope::ClientMetrics => ResponseError::InvalidRequest,
     }
 }
 
@@ -355,6 +400,8 @@ fn find(scope: Scope, name: &str) -> Result<&'static Setting, ConfigError> {
     let (setting, noun) = match scope {
         Scope::Topic => (table::topic(name), "topic"),
         Scope::Broker => (table::broker(name), "broker"),
+        Scope::Group => (table::group(name), "group"),
+        Scope::ClientMetrics => (table::client_metrics(name), "client metrics"),
     };
     setting.ok_or_else(|| ConfigError {
         code: refusal_code(scope),

@@ -18,6 +18,8 @@ mod features;
 mod group;
 mod metrics;
 mod node;
+mod retention;
+mod scram;
 mod settings;
 mod stopping;
 #[cfg(any(test, feature = "testing"))]

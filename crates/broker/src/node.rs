@@ -50,7 +50,7 @@ impl Node {
             fixed.extend(own.zone.map(|zone| ("broker.rack".to_owned(), zone)));
         }
         fixed.extend(listening.map(|address| ("listeners".to_owned(), format!("PLAINTEXT://{address}"))));
-        let operators = Layers { topic: None, broker: None, cluster: None, fixed: &fixed };
+        let operators = Layers { own: None, broker: None, cluster: None, fixed: &fixed };
         let default_rules = TopicRules::of(operators);
         let groups = GroupCoordinator::new(log.clone(), GroupSettings::of(operators), ConsumerSettings::of(operators));
         let waits = &metrics.back_pressure_waits;
@@ -76,7 +76,7 @@ impl Node {
     /// Where the values of broker settings come from.
     pub fn broker_layers<'a>(&'a self, state: &'a State) -> Layers<'a> {
         Layers {
-            topic: None,
+            own: None,
             broker: Some(state.configs(&ConfigResource::Broker(self.id))),
             cluster: Some(state.configs(&ConfigResource::Cluster)),
             fixed: &self.fixed,
@@ -85,7 +85,19 @@ impl Node {
 
     /// Where the values of a topic's settings come from.
     pub fn topic_layers<'a>(&'a self, state: &'a State, topic: &'a Topic) -> Layers<'a> {
-        Layers { topic: Some(&topic.configs), ..self.broker_layers(state) }
+        Layers { own: Some(&topic.configs), ..self.broker_layers(state) }
+    }
+
+    /// Where the values of the settings of `resource` come from.
+    pub fn layers_of<'a>(&'a self, state: &'a State, resource: &ConfigResource) -> Layers<'a> {
+        let layers = self.broker_layers(state);
+        match resource {
+            ConfigResource::Broker(_) => layers,
+            ConfigResource::Cluster => Layers { broker: None, ..layers },
+            ConfigResource::Topic(_) | ConfigResource::Group(_) | ConfigResource::ClientMetrics(_) => {
+                Layers { own: Some(state.configs(resource)), ..layers }
+            }
+        }
     }
 
     /// What a topic asks of batches.
@@ -95,7 +107,7 @@ impl Node {
 }
 
 /// The operator's settings under Kafka's names: those that were written, and those that differ from Kafka's defaults.
-fn fixed_values(id: BrokerId, settings: &BrokerSettings) -> Values {
+pub(crate) fn fixed_values(id: BrokerId, settings: &BrokerSettings) -> Values {
     let mut values = settings.kafka.clone();
     let defaults = BrokerSettings::default();
     let mut derive = |name: &str, value: String, default: String| {
@@ -121,6 +133,7 @@ fn fixed_values(id: BrokerId, settings: &BrokerSettings) -> Values {
         own.idle_timeout.as_millis().to_string(),
         kafka.idle_timeout.as_millis().to_string(),
     );
+    derive("log.dirs", own.storage.clone(), String::new());
     derive("queued.max.request.bytes", text(own.request_bytes_in_flight), String::new());
     derive("broker.id", id.to_string(), String::new());
     derive("node.id", id.to_string(), String::new());

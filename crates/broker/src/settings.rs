@@ -38,6 +38,8 @@ pub struct BrokerSettings {
     /// A peer that stops in the middle of its request for this long is dropped, and one that takes nothing of its answer
     /// while others wait for the memory.
     pub stall_timeout: Duration,
+    /// What the store is called where Kafka names a directory (`log.dirs`, DescribeLogDirs). No secrets.
+    pub storage: String,
     /// Broker settings under their Kafka names as the operator wrote them: shown by DescribeConfigs as static, and the
     /// default of topic settings that have none of their own. Names without meaning here are shown too.
     pub kafka: BTreeMap<String, String>,
@@ -59,6 +61,7 @@ impl Default for BrokerSettings {
             pipeline_depth: 64,
             idle_timeout: Duration::from_secs(600),
             stall_timeout: Duration::from_secs(30),
+            storage: "memory://".to_owned(),
             kafka: BTreeMap::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! The broker from outside: requests over TCP against brokers in this process.
 
+mod administration;
 mod cluster;
 mod configs;
 mod connections;

@@ -159,7 +159,9 @@ impl Starting {
         let Starting { settings, env, kafka, advertised, console, registry: shared, state } = self;
         let mut registry = Registry::default();
         let store = opening::open_store(&settings, &env, &mut registry).await?;
-        let opening = Opening { settings: &settings, advertised: &advertised, store: &store.storage, env: &env };
+        let retention = broker_settings(&settings, String::new()).retention_policy(settings.broker_id);
+        let opening =
+            Opening { settings: &settings, advertised: &advertised, store: &store.storage, env: &env, retention };
         let cluster_id = cluster_id::obtain(store.storage.as_ref(), &env);
         let (cluster_id, log) = tokio::join!(cluster_id, opening.open(&mut registry));
         let log = log?;
@@ -223,6 +225,7 @@ fn broker_settings(settings: &Settings, cluster_id: String) -> BrokerSettings {
         connections_max: kafka.connections_max,
         request_bytes_in_flight: kafka.request_bytes_in_flight.unwrap_or(defaults.request_bytes_in_flight),
         idle_timeout: kafka.idle_timeout,
+        storage: settings.store.to_string(),
         kafka: settings.kafka_given.clone(),
         ..defaults
     }

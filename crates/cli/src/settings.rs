@@ -279,6 +279,11 @@ impl Reader<'_> {
             snapshot_after_bytes: self.number("log.snapshot_after_bytes", 4096..=i64::MAX)?,
             snapshot_after_records,
             snapshots_kept_for,
+            reclaim_after_bytes: self.number("log.reclaim_after_bytes", 0..=i64::MAX)?,
+            retention_interval: Duration::from_millis(
+                self.number("kafka.log_retention_check_interval_ms", 1..=i64::MAX)?,
+            ),
+            ..LogOptions::default()
         })
     }
 

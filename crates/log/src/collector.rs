@@ -99,6 +99,12 @@ impl Collector {
         state.dead_objects().filter_map(is_due).collect()
     }
 
+    /// Lets the log move on by a record without effect.
+    pub(crate) async fn write_empty_record(&self) -> Result<(), ProposeError> {
+        let command = Command::ForgetObjects { objects: Vec::new() };
+        self.sequencer.propose(command, None).settled().await.map(|_| ())
+    }
+
     /// Lists all segments and deletes those of closed registrations that the state does not know.
     pub(crate) async fn delete_orphans(&self) -> Result<(), CollectError> {
         let mut after = None;

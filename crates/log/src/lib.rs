@@ -4,7 +4,8 @@
 //! `sequencer` (which appends to the metadata log) and `replica` (which applies what the log says, gives the outcome
 //! to whoever waits and wakes long polls). It comes back through `fetch` (which plans from the replica's state),
 //! `reader` (which loads what is not in memory) and `cache`. `times` finds offsets by timestamp. In the background,
-//! `maintenance` writes snapshots, trims the log and deletes what nobody needs (`snapshot`, `collector`).
+//! `maintenance` moves log starts (`retention`), writes snapshots and trims the log (`snapshot`, `graveyard`), and
+//! deletes what nobody needs (`collector`).
 //!
 //! [`Log`] is the handle on all of it. The crate knows record batches from outside, through `frazil-wire`, and no Kafka
 //! API; what is durable where is decided by the engine behind `frazil_meta::CommitLog` and the store behind
@@ -16,6 +17,7 @@ mod cache;
 mod collector;
 mod fetch;
 pub mod format;
+mod graveyard;
 mod health;
 mod invariant;
 pub mod layout;
@@ -29,6 +31,7 @@ mod produce;
 mod producer_ids;
 mod reader;
 mod replica;
+mod retention;
 mod segment;
 mod sequencer;
 mod snapshot;
@@ -41,6 +44,7 @@ pub use log::Log;
 pub use open::OpenError;
 pub use options::{BrokerIdentity, LogOptions};
 pub use produce::{NewBatch, Placed, Placements, ProduceError, Ticket};
+pub use retention::{KeepEverything, Retention, RetentionPolicy};
 pub use segment::LEADER_EPOCH;
 pub use sequencer::ProposeError;
 pub use times::TimedOffset;

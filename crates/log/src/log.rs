@@ -13,6 +13,7 @@
 use crate::cache::Cache;
 use crate::collector::{Collector, Discards};
 use crate::fetch::{FetchError, FetchPlan, FetchedPartition, Fetcher};
+use crate::graveyard::Graveyard;
 use crate::health::{Health, HealthCell};
 use crate::invariant;
 use crate::maintenance::{Finish, Maintenance};
@@ -23,8 +24,9 @@ use crate::produce::{NewBatch, Ticket};
 use crate::producer_ids::ProducerIds;
 use crate::reader::Reader;
 use crate::replica::Replica;
+use crate::retention::Retainer;
 use crate::sequencer::{self, ProposeError, Sequencer};
-use crate::snapshot::{Graveyard, Snapshots};
+use crate::snapshot::Snapshots;
 use crate::times::{TimedOffset, Times};
 use crate::writer::{Hangar, Writer};
 use frazil_base::{BufferPool, Env, Epoch, Seq, TopicPartition};
@@ -328,7 +330,7 @@ impl Parts {
             known,
             past: Vec::new(),
             covered: Default::default(),
-            graveyard: Graveyard::new(grace_ms, self.env.clock.now_ms()),
+            graveyard: Graveyard::new(grace_ms),
         };
         snapshots.set_mark();
         snapshots
@@ -344,8 +346,17 @@ impl Parts {
             options: self.options.clone(),
             discarded: BTreeSet::new(),
         };
+        let retainer = Retainer {
+            replica: replica.clone(),
+            sequencer: sequencer.clone(),
+            env: self.env.clone(),
+            metrics: self.metrics.clone(),
+            policy: self.options.retention.clone(),
+        };
         let has_objects = !self.engine.carries_bodies();
         Maintenance {
+            retainer,
+            retention_interval: self.options.retention_interval,
             replica: replica.clone(),
             snapshots,
             collector,

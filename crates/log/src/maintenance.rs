@@ -1,22 +1,26 @@
-//! The background task of a broker: snapshots, trimming, deleting.
+//! The background task of a broker: retention, snapshots, trimming, deleting.
 //!
 //! It wakes when enough was applied for a snapshot, when the writer discards an object, and at intervals; at intervals
-//! it looks at the state in memory first, and asks the store for something only when there is something to do.
+//! it looks at the state in memory first, and asks the log or the store for something only when there is something to
+//! do.
 
 use crate::collector::Collector;
 use crate::replica::Replica;
+use crate::retention::Retainer;
 use crate::snapshot::Snapshots;
 use frazil_base::{Epoch, ObjectId, Seq};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 pub(crate) struct Maintenance {
     pub(crate) replica: Arc<Replica>,
     pub(crate) snapshots: Snapshots,
     pub(crate) collector: Collector,
+    pub(crate) retainer: Retainer,
+    pub(crate) retention_interval: Duration,
     pub(crate) interval: Duration,
     /// Segments are objects of their own, so that orphans can exist.
     pub(crate) has_objects: bool,
@@ -36,8 +40,7 @@ impl Maintenance {
         mut discards: mpsc::UnboundedReceiver<ObjectId>,
         mut finish: mpsc::Receiver<Finish>,
     ) {
-        let mut ticks = tokio::time::interval_at(Instant::now() + self.interval, self.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut ticks, mut retention_ticks) = (every(self.interval), every(self.retention_interval));
         let mut look_for_orphans = self.orphans_due;
         loop {
             if std::mem::take(&mut look_for_orphans) {
@@ -56,6 +59,7 @@ impl Maintenance {
                     self.delete_discarded().await;
                 }
                 () = self.replica.volume_reached() => self.write_snapshot_if_due().await,
+                _ = retention_ticks.tick() => self.enforce_retention().await,
                 _ = ticks.tick() => self.tick().await,
             }
         }
@@ -71,9 +75,10 @@ impl Maintenance {
         }
         self.write_snapshot_if_due().await;
         let applied = self.replica.applied();
-        if applied != self.last_look {
+        if applied != self.last_look || self.snapshots.somebody_is_dying() {
             self.last_look = applied;
             self.snapshots.reclaim().await;
+            self.move_snapshots_on().await;
             self.compare_states().await;
         }
     }
@@ -84,6 +89,27 @@ impl Maintenance {
         if let Err(error) = self.collector.sequencer.propose(comparison, None).settled().await {
             tracing::warn!(%error, "the brokers' states are compared later");
         }
+    }
+
+    async fn enforce_retention(&self) {
+        if let Err(error) = self.retainer.enforce().await {
+            tracing::warn!(%error, "retention goes on later");
+        }
+    }
+
+    /// Dead segments wait behind the older snapshot. Two new ones let them go; the second needs a record of its own.
+    async fn move_snapshots_on(&mut self) {
+        if !self.snapshots.wastes_space() {
+            return;
+        }
+        if self.snapshots.pending_records() == 0
+            && let Err(error) = self.collector.write_empty_record().await
+        {
+            return tracing::warn!(%error, "space is reclaimed later");
+        }
+        self.write_snapshot().await;
+        self.snapshots.set_mark();
+        self.last_look = Seq::ZERO;
     }
 
     /// Whether a registration was closed since the last look.
@@ -124,6 +150,12 @@ impl Maintenance {
             self.write_snapshot().await;
         }
     }
+}
+
+fn every(interval: Duration) -> Interval {
+    let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 fn report(result: Result<(), crate::collector::CollectError>) {

@@ -50,6 +50,7 @@ pub(crate) struct Metrics {
     pub(crate) long_polls: Gauge,
     pub(crate) snapshots: Counter,
     pub(crate) objects_deleted: Counter,
+    pub(crate) expired_records: Counter,
 }
 
 impl Metrics {
@@ -84,6 +85,7 @@ impl Metrics {
             cache_misses: counter("cache_misses", "Extents not found in memory"),
             snapshots: counter("snapshots", "Snapshots of the metadata state written"),
             objects_deleted: counter("objects_deleted", "Dead or orphaned segments deleted"),
+            expired_records: counter("expired_records", "Records that retention made unreadable"),
             in_flight_bytes: Gauge::default(),
             applied_seq: Gauge::default(),
             cache_bytes: Gauge::default(),

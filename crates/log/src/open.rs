@@ -111,8 +111,7 @@ impl Replay {
             }
             let malformed = |error| OpenError::Record { seq: *seq, cause: format!("{error}").into() };
             let (record, outcome) = self.state.apply_encoded(*seq, bytes).map_err(malformed)?;
-            self.volume.records += 1;
-            self.volume.bytes += bytes.len() as u64;
+            self.volume.add(bytes, &record.command, &outcome);
             if let (Command::RegisterBroker(register), Outcome::Registered(own)) = (record.command, outcome)
                 && register.incarnation == incarnation
             {

@@ -1,6 +1,8 @@
 //! How the data path is sized, and who this broker is.
 
+use crate::retention::{KeepEverything, RetentionPolicy};
 use frazil_base::{BrokerId, limits};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Sizes and ages of the data path. `Default` fits a local directory.
@@ -28,6 +30,14 @@ pub struct LogOptions {
     pub snapshots_kept_for: Duration,
     /// How often the broker looks for objects to delete. An idle log costs no request all the same.
     pub maintenance_interval: Duration,
+    /// How often the eldest broker looks for records that are no longer kept. Shorter: closer to what topics ask for,
+    /// more records in the log.
+    pub retention_interval: Duration,
+    /// What is kept of each topic.
+    pub retention: Arc<dyn RetentionPolicy>,
+    /// On engines that carry segments, a snapshot is written early when so many bytes of dead segments, and a quarter of
+    /// the live ones, wait behind it to be trimmed. Larger: fewer snapshots, more space taken by what nobody reads.
+    pub reclaim_after_bytes: u64,
     /// How far a catch-up reader is read ahead of, per fetch. Larger: faster catch-up, more cache taken by it.
     pub read_ahead_bytes: usize,
 }
@@ -45,6 +55,9 @@ impl Default for LogOptions {
             snapshot_after_records: 100_000,
             snapshots_kept_for: Duration::from_secs(24 * 3600),
             maintenance_interval: Duration::from_secs(30),
+            retention_interval: Duration::from_secs(300),
+            retention: Arc::new(KeepEverything),
+            reclaim_after_bytes: 64 << 20,
             read_ahead_bytes: 16 << 20,
         }
     }

@@ -45,6 +45,7 @@ pub(crate) struct Replica {
     applied: watch::Sender<Seq>,
     records_total: AtomicU64,
     bytes_total: AtomicU64,
+    carried_total: AtomicU64,
     /// Beyond one of these somebody wants to be woken.
     records_mark: AtomicU64,
     bytes_mark: AtomicU64,
@@ -58,6 +59,17 @@ pub(crate) struct Replica {
 pub(crate) struct TailVolume {
     pub(crate) records: u64,
     pub(crate) bytes: u64,
+    /// Bytes of the segments that came with them in the log.
+    pub(crate) carried_bytes: u64,
+}
+
+impl TailVolume {
+    /// Counts a record and what it carried.
+    pub(crate) fn add(&mut self, record: &[u8], command: &Command, outcome: &Outcome) {
+        self.records += 1;
+        self.bytes += record.len() as u64;
+        self.carried_bytes += carried_bytes(command, outcome);
+    }
 }
 
 impl Replica {
@@ -75,6 +87,7 @@ impl Replica {
             applied,
             records_total: AtomicU64::new(tail.records),
             bytes_total: AtomicU64::new(tail.bytes),
+            carried_total: AtomicU64::new(tail.carried_bytes),
             records_mark: AtomicU64::new(u64::MAX),
             bytes_mark: AtomicU64::new(u64::MAX),
             mark_reached: Notify::new(),
@@ -111,6 +124,7 @@ impl Replica {
         TailVolume {
             records: self.records_total.load(Ordering::Relaxed),
             bytes: self.bytes_total.load(Ordering::Relaxed),
+            carried_bytes: self.carried_total.load(Ordering::Relaxed),
         }
     }
 
@@ -188,6 +202,7 @@ impl Replica {
         let hash = state.hash();
         drop(state);
         self.agree(seq, hash, &record.command);
+        self.carried_total.fetch_add(carried_bytes(&record.command, &outcome), Ordering::Relaxed);
         self.count(&record.command, bytes.len() as u64);
         self.applied.send_replace(seq);
         if !is_open {
@@ -287,6 +302,14 @@ impl Replica {
 /// Where a commit's bytes are.
 fn body_of(seq: Seq, commit: &Commit) -> BodyId {
     if commit.in_log { BodyId::Log(seq) } else { BodyId::Object(commit.object) }
+}
+
+/// How many bytes of a segment stand in the log beside a record that took effect.
+fn carried_bytes(command: &Command, outcome: &Outcome) -> u64 {
+    match (command, outcome) {
+        (Command::Commit(commit), Outcome::Committed(_)) if commit.in_log => commit.bytes.into(),
+        _ => 0,
+    }
 }
 
 fn has_accepted(runs: &[RunOutcome]) -> bool {

@@ -4,17 +4,20 @@
 //! the last one, never by an idle broker, and at least two are kept: should the newest be unreadable, the one before
 //! and the log from there on give the same state. The log is trimmed up to the older of the two, but not before that
 //! snapshot has the age at which no writer can still be filling a number below it.
+//!
+//! On engines that carry segments, dead segments behind the older snapshot cannot be trimmed. When they add up to much
+//! (retention, a deleted topic), snapshots are written early until they lie below it.
 
+use crate::graveyard::Graveyard;
 use crate::layout::{SNAPSHOT_PREFIX, snapshot_key, snapshot_of_key};
 use crate::metrics::Metrics;
 use crate::options::LogOptions;
 use crate::replica::{Replica, TailVolume};
 use bytes::Bytes;
 use frazil_base::{Env, Seq};
+use frazil_meta::CommitLog;
 use frazil_meta::state::{BodyId, State};
-use frazil_meta::{CommitLog, LiveBodies};
 use frazil_store::{ObjectStorage, Payload, StoreError};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Kept whatever their age.
@@ -27,6 +30,8 @@ const PAGE: usize = 1000;
 pub(crate) struct Snapshot {
     pub(crate) seq: Seq,
     pub(crate) taken_ms: i64,
+    /// Bytes of segments that the log carried up to it, counted from the start of the process; 0 for earlier snapshots.
+    pub(crate) carried_bytes: u64,
 }
 
 /// All snapshots, ascending.
@@ -36,7 +41,7 @@ pub(crate) async fn list(store: &dyn ObjectStorage) -> Result<Vec<Snapshot>, Sto
     loop {
         let page = store.list(SNAPSHOT_PREFIX, after.as_ref(), PAGE).await?;
         let of = |object: &frazil_store::ObjectMeta| {
-            snapshot_of_key(&object.key).map(|seq| Snapshot { seq, taken_ms: object.modified_ms })
+            snapshot_of_key(&object.key).map(|seq| Snapshot { seq, taken_ms: object.modified_ms, carried_bytes: 0 })
         };
         snapshots.extend(page.iter().filter_map(of));
         match page.last() {
@@ -112,6 +117,7 @@ impl Snapshots {
         self.replica.notify_beyond(TailVolume {
             records: mark(self.covered.records, self.options.snapshot_after_records, now.records),
             bytes: mark(self.covered.bytes, self.options.snapshot_after_bytes, now.bytes),
+            carried_bytes: u64::MAX,
         });
     }
 
@@ -127,7 +133,8 @@ impl Snapshots {
         self.store.put(&snapshot_key(seq), Payload::from(bytes)).await?;
         self.metrics.snapshots.inc();
         self.covered = covered;
-        self.known.push(Snapshot { seq, taken_ms: self.env.clock.now_ms() });
+        let (taken_ms, carried_bytes) = (self.env.clock.now_ms(), covered.carried_bytes);
+        self.known.push(Snapshot { seq, taken_ms, carried_bytes });
         self.delete_old().await;
         self.trim().await;
         Ok(())
@@ -143,11 +150,21 @@ impl Snapshots {
         let known = self.known.last().map_or(Seq::ZERO, |snapshot| snapshot.seq);
         let listed = list(self.store.as_ref()).await?;
         let is_newer = listed.last().is_some_and(|newest| newest.seq > known);
-        self.known = listed;
+        self.learn(listed);
         if is_newer {
             self.covered = self.replica.volume();
         }
         Ok(is_newer)
+    }
+
+    /// Takes a listing over; keeps what only this process knows of its own snapshots.
+    fn learn(&mut self, listed: Vec<Snapshot>) {
+        let before = std::mem::replace(&mut self.known, listed);
+        for snapshot in &mut self.known {
+            if let Some(known) = before.iter().find(|known| known.seq == snapshot.seq) {
+                snapshot.carried_bytes = known.carried_bytes;
+            }
+        }
     }
 
     async fn delete_old(&mut self) {
@@ -183,52 +200,31 @@ impl Snapshots {
 
     /// Bodies of the log died and their grace is over: trims again, so that their space comes back.
     pub(crate) async fn reclaim(&mut self) {
-        if self.engine.carries_bodies() && self.graveyard.is_due(&self.replica.state(), self.env.clock.now_ms()) {
+        if self.engine.carries_bodies() && self.graveyard.look(&self.replica.state(), self.env.clock.now_ms()) {
             self.trim().await;
         }
     }
-}
 
-/// Bodies of the log that died lately and are kept a while for readers that planned with them.
-///
-/// It remembers the live bodies of some moment; those and today's are needed. When the moment is older than the grace,
-/// today takes its place.
-#[derive(Debug)]
-pub(crate) struct Graveyard {
-    grace_ms: i64,
-    remembered: BTreeSet<Seq>,
-    remembered_ms: i64,
-}
-
-impl Graveyard {
-    pub(crate) fn new(grace_ms: i64, now_ms: i64) -> Graveyard {
-        Graveyard { grace_ms, remembered: BTreeSet::new(), remembered_ms: now_ms }
+    /// Whether bodies that died wait for their end.
+    pub(crate) fn somebody_is_dying(&self) -> bool {
+        !self.graveyard.is_empty()
     }
 
-    fn is_aged(&self, now_ms: i64) -> bool {
-        now_ms >= self.remembered_ms.saturating_add(self.grace_ms)
-    }
-
-    /// Whether a body has died and its grace is over.
-    fn is_due(&self, state: &State, now_ms: i64) -> bool {
-        let has_died = |seq: &Seq| state.body(BodyId::Log(*seq)).is_none();
-        self.remembered.is_empty() || self.is_aged(now_ms) && self.remembered.iter().any(has_died)
-    }
-
-    fn needed(&mut self, state: &State, now_ms: i64) -> LiveBodies {
-        let live: BTreeSet<Seq> = state.bodies().filter_map(|(body, _)| log_entry(body)).collect();
-        if self.is_aged(now_ms) || self.remembered.is_empty() {
-            self.remembered = live;
-            self.remembered_ms = now_ms;
-            return self.remembered.iter().copied().collect();
+    /// Whether so many bytes of dead segments lie behind the older snapshot that it is worth to move it on.
+    pub(crate) fn wastes_space(&self) -> bool {
+        if !self.engine.carries_bodies() || self.replica.rank() > 0 {
+            return false;
         }
-        self.remembered.union(&live).copied().collect()
-    }
-}
-
-fn log_entry(body: BodyId) -> Option<Seq> {
-    match body {
-        BodyId::Log(seq) => Some(seq),
-        BodyId::Object(_) | BodyId::Marker(_) => None,
+        let older = self.known.len().checked_sub(KEPT_MIN).map(|index| self.known[index]);
+        let (behind, carried_before) = older.map_or((Seq::ZERO, 0), |older| (older.seq, older.carried_bytes));
+        let carried = self.replica.volume().carried_bytes.saturating_sub(carried_before);
+        let (mut live, mut live_behind) = (0, 0);
+        for (body, held) in self.replica.state().bodies() {
+            if let BodyId::Log(seq) = body {
+                live += u64::from(held.bytes);
+                live_behind += if seq > behind { u64::from(held.bytes) } else { 0 };
+            }
+        }
+        carried.saturating_sub(live_behind) > self.options.reclaim_after_bytes.saturating_add(live / 4)
     }
 }

@@ -6,6 +6,7 @@ mod crash;
 mod fetching;
 mod limits;
 mod path;
+mod retention;
 mod storage;
 mod time;
 mod transactions;

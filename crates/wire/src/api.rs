@@ -37,6 +37,8 @@ pub const API_VERSIONS: i16 = 18;
 pub const CREATE_TOPICS: i16 = 19;
 /// Key of the DeleteTopics API.
 pub const DELETE_TOPICS: i16 = 20;
+/// Key of the DeleteRecords API.
+pub const DELETE_RECORDS: i16 = 21;
 /// Key of the InitProducerId API.
 pub const INIT_PRODUCER_ID: i16 = 22;
 /// Key of the OffsetForLeaderEpoch API.
@@ -51,18 +53,44 @@ pub const END_TXN: i16 = 26;
 pub const WRITE_TXN_MARKERS: i16 = 27;
 /// Key of the TxnOffsetCommit API.
 pub const TXN_OFFSET_COMMIT: i16 = 28;
+/// Key of the DescribeAcls API.
+pub const DESCRIBE_ACLS: i16 = 29;
+/// Key of the CreateAcls API.
+pub const CREATE_ACLS: i16 = 30;
+/// Key of the DeleteAcls API.
+pub const DELETE_ACLS: i16 = 31;
 /// Key of the DescribeConfigs API.
 pub const DESCRIBE_CONFIGS: i16 = 32;
 /// Key of the AlterConfigs API.
 pub const ALTER_CONFIGS: i16 = 33;
+/// Key of the DescribeLogDirs API.
+pub const DESCRIBE_LOG_DIRS: i16 = 35;
 /// Key of the CreatePartitions API.
 pub const CREATE_PARTITIONS: i16 = 37;
 /// Key of the DeleteGroups API.
 pub const DELETE_GROUPS: i16 = 42;
+/// Key of the ElectLeaders API.
+pub const ELECT_LEADERS: i16 = 43;
 /// Key of the IncrementalAlterConfigs API.
 pub const INCREMENTAL_ALTER_CONFIGS: i16 = 44;
+/// Key of the AlterPartitionReassignments API.
+pub const ALTER_PARTITION_REASSIGNMENTS: i16 = 45;
+/// Key of the ListPartitionReassignments API.
+pub const LIST_PARTITION_REASSIGNMENTS: i16 = 46;
 /// Key of the OffsetDelete API.
 pub const OFFSET_DELETE: i16 = 47;
+/// Key of the DescribeClientQuotas API.
+pub const DESCRIBE_CLIENT_QUOTAS: i16 = 48;
+/// Key of the AlterClientQuotas API.
+pub const ALTER_CLIENT_QUOTAS: i16 = 49;
+/// Key of the DescribeUserScramCredentials API.
+pub const DESCRIBE_USER_SCRAM_CREDENTIALS: i16 = 50;
+/// Key of the AlterUserScramCredentials API.
+pub const ALTER_USER_SCRAM_CREDENTIALS: i16 = 51;
+/// Key of the DescribeQuorum API.
+pub const DESCRIBE_QUORUM: i16 = 55;
+/// Key of the UpdateFeatures API.
+pub const UPDATE_FEATURES: i16 = 57;
 /// Key of the DescribeCluster API.
 pub const DESCRIBE_CLUSTER: i16 = 60;
 /// Key of the DescribeProducers API.
@@ -75,6 +103,10 @@ pub const LIST_TRANSACTIONS: i16 = 66;
 pub const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
 /// Key of the ConsumerGroupDescribe API.
 pub const CONSUMER_GROUP_DESCRIBE: i16 = 69;
+/// Key of the ListConfigResources API.
+pub const LIST_CONFIG_RESOURCES: i16 = 74;
+/// Key of the DescribeTopicPartitions API.
+pub const DESCRIBE_TOPIC_PARTITIONS: i16 = 75;
 
 /// Lowest version of Produce that is served.
 pub const PRODUCE_SERVED_MIN: i16 = 3;
@@ -108,6 +140,7 @@ pub const SUPPORTED: &[ApiSupport] = &[
     support(API_VERSIONS, 0, 4),
     support(CREATE_TOPICS, 2, 7),
     support(DELETE_TOPICS, 1, 6),
+    support(DELETE_RECORDS, 0, 2),
     support(INIT_PRODUCER_ID, 0, 5),
     support(OFFSET_FOR_LEADER_EPOCH, 2, 4),
     support(ADD_PARTITIONS_TO_TXN, 0, 3),
@@ -115,18 +148,33 @@ pub const SUPPORTED: &[ApiSupport] = &[
     support(END_TXN, 0, 5),
     support(WRITE_TXN_MARKERS, 1, 1),
     support(TXN_OFFSET_COMMIT, 0, 5),
+    support(DESCRIBE_ACLS, 1, 3),
+    support(CREATE_ACLS, 1, 3),
+    support(DELETE_ACLS, 1, 3),
     support(DESCRIBE_CONFIGS, 1, 4),
     support(ALTER_CONFIGS, 0, 2),
+    support(DESCRIBE_LOG_DIRS, 1, 4),
     support(CREATE_PARTITIONS, 0, 3),
     support(DELETE_GROUPS, 0, 2),
+    support(ELECT_LEADERS, 0, 2),
     support(INCREMENTAL_ALTER_CONFIGS, 0, 1),
+    support(ALTER_PARTITION_REASSIGNMENTS, 0, 1),
+    support(LIST_PARTITION_REASSIGNMENTS, 0, 0),
     support(OFFSET_DELETE, 0, 0),
+    support(DESCRIBE_CLIENT_QUOTAS, 0, 1),
+    support(ALTER_CLIENT_QUOTAS, 0, 1),
+    support(DESCRIBE_USER_SCRAM_CREDENTIALS, 0, 0),
+    support(ALTER_USER_SCRAM_CREDENTIALS, 0, 0),
+    support(DESCRIBE_QUORUM, 0, 2),
+    support(UPDATE_FEATURES, 0, 2),
     support(DESCRIBE_CLUSTER, 0, 2),
     support(DESCRIBE_PRODUCERS, 0, 0),
     support(DESCRIBE_TRANSACTIONS, 0, 0),
     support(LIST_TRANSACTIONS, 0, 2),
     support(CONSUMER_GROUP_HEARTBEAT, 0, 1),
     support(CONSUMER_GROUP_DESCRIBE, 0, 1),
+    support(LIST_CONFIG_RESOURCES, 0, 1),
+    support(DESCRIBE_TOPIC_PARTITIONS, 0, 0),
 ];
 
 const fn support(key: i16, min: i16, max: i16) -> ApiSupport {
@@ -177,6 +225,7 @@ pub fn name(key: i16) -> &'static str {
         API_VERSIONS => "ApiVersions",
         CREATE_TOPICS => "CreateTopics",
         DELETE_TOPICS => "DeleteTopics",
+        DELETE_RECORDS => "DeleteRecords",
         INIT_PRODUCER_ID => "InitProducerId",
         OFFSET_FOR_LEADER_EPOCH => "OffsetForLeaderEpoch",
         ADD_PARTITIONS_TO_TXN => "AddPartitionsToTxn",
@@ -184,18 +233,33 @@ pub fn name(key: i16) -> &'static str {
         END_TXN => "EndTxn",
         WRITE_TXN_MARKERS => "WriteTxnMarkers",
         TXN_OFFSET_COMMIT => "TxnOffsetCommit",
+        DESCRIBE_ACLS => "DescribeAcls",
+        CREATE_ACLS => "CreateAcls",
+        DELETE_ACLS => "DeleteAcls",
         DESCRIBE_CONFIGS => "DescribeConfigs",
         ALTER_CONFIGS => "AlterConfigs",
+        DESCRIBE_LOG_DIRS => "DescribeLogDirs",
         CREATE_PARTITIONS => "CreatePartitions",
         DELETE_GROUPS => "DeleteGroups",
+        ELECT_LEADERS => "ElectLeaders",
         INCREMENTAL_ALTER_CONFIGS => "IncrementalAlterConfigs",
+        ALTER_PARTITION_REASSIGNMENTS => "AlterPartitionReassignments",
+        LIST_PARTITION_REASSIGNMENTS => "ListPartitionReassignments",
         OFFSET_DELETE => "OffsetDelete",
+        DESCRIBE_CLIENT_QUOTAS => "DescribeClientQuotas",
+        ALTER_CLIENT_QUOTAS => "AlterClientQuotas",
+        DESCRIBE_USER_SCRAM_CREDENTIALS => "DescribeUserScramCredentials",
+        ALTER_USER_SCRAM_CREDENTIALS => "AlterUserScramCredentials",
+        DESCRIBE_QUORUM => "DescribeQuorum",
+        UPDATE_FEATURES => "UpdateFeatures",
         DESCRIBE_CLUSTER => "DescribeCluster",
         DESCRIBE_PRODUCERS => "DescribeProducers",
         DESCRIBE_TRANSACTIONS => "DescribeTransactions",
         LIST_TRANSACTIONS => "ListTransactions",
         CONSUMER_GROUP_HEARTBEAT => "ConsumerGroupHeartbeat",
         CONSUMER_GROUP_DESCRIBE => "ConsumerGroupDescribe",
+        LIST_CONFIG_RESOURCES => "ListConfigResources",
+        DESCRIBE_TOPIC_PARTITIONS => "DescribeTopicPartitions",
         _ => "Unknown",
     }
 }

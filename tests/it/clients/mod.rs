@@ -8,6 +8,7 @@ mod confluent;
 mod flights;
 mod groups;
 mod java;
+mod java_admin;
 mod kcat;
 mod python;
 mod transactions;
@@ -26,7 +27,7 @@ struct Subject {
     tools: Tools,
     // In this order: the process ends before its folder goes.
     _process: Process,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 enum Process {
@@ -47,7 +48,7 @@ impl Subject {
             let frazil = FrazilProcess::start(settings).expect("frazil starts");
             (frazil.bootstrap(), Process::Frazil(frazil))
         };
-        Subject { bootstrap, tools, _process: process, _folder: folder }
+        Subject { bootstrap, tools, _process: process, folder }
     }
 }
 

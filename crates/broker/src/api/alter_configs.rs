@@ -1,9 +1,9 @@
 //! AlterConfigs (API 33: all settings of a thing anew) and IncrementalAlterConfigs (API 44, KIP-339: some of them).
 
 use super::create_topics::{Refusal, propose};
-use super::describe_configs::{BROKER, TOPIC, check_own_id};
+use super::describe_configs::{BROKER, CLIENT_METRICS, GROUP, TOPIC, check_own_id};
 use super::{Answer, Refused, Request, text};
-use crate::config::{self, Layers, Operation, Scope, Values};
+use crate::config::{self, Layers, Operation, Scope, Update, Values, table};
 use crate::node::Node;
 use crate::topic_name;
 use frazil_base::TopicId;
@@ -120,15 +120,11 @@ fn check(node: &Node, wanted: &Alteration, replace: bool) -> Result<Checked, Ref
     }
     let state = node.log.state();
     let (resource, scope) = resource(node, &state, wanted)?;
-    let own = values(&state, &resource);
     let nothing = Values::new();
     // APPEND and SUBTRACT start from the value in force.
-    let layers = match (&resource, replace) {
-        (_, true) => Layers { topic: None, broker: None, cluster: None, fixed: &nothing },
-        (ConfigResource::Topic(_), _) => Layers { topic: own, ..node.broker_layers(&state) },
-        (ConfigResource::Broker(_), _) => node.broker_layers(&state),
-        (ConfigResource::Group(_) | ConfigResource::ClientMetrics(_), _) => node.broker_layers(&state),
-        (ConfigResource::Cluster, _) => Layers { broker: None, ..node.broker_layers(&state) },
+    let layers = match replace {
+        true => Layers { own: None, broker: None, cluster: None, fixed: &nothing },
+        false => node.layers_of(&state, &resource),
     };
     let mut changes = Vec::with_capacity(wanted.changes.len());
     for (name, operation, value) in &wanted.changes {
@@ -136,20 +132,11 @@ fn check(node: &Node, wanted: &Alteration, replace: bool) -> Result<Checked, Ref
             let message = format!("Unknown config operation {operation} for {}", &**name);
             return Err(Refusal::new(ResponseError::InvalidRequest, message));
         };
+        check_reach(&resource, name)?;
         let changed = config::change(scope, layers, name, operation, value.as_deref());
         changes.push((name.to_string(), changed.map_err(|error| Refusal::new(error.code, error.message))?));
     }
     Ok((resource, changes))
-}
-
-fn values<'a>(state: &'a State, resource: &ConfigResource) -> Option<&'a Values> {
-    match resource {
-        ConfigResource::Topic(topic) => state.topic(*topic).map(|topic| &topic.configs),
-        ConfigResource::Broker(_)
-        | ConfigResource::Cluster
-        | ConfigResource::Group(_)
-        | ConfigResource::ClientMetrics(_) => None,
-    }
 }
 
 fn resource(node: &Node, state: &State, wanted: &Alteration) -> Result<(ConfigResource, Scope), Refusal> {
@@ -166,8 +153,28 @@ fn resource(node: &Node, state: &State, wanted: &Alteration) -> Result<(ConfigRe
             check_own_id(node, name)?;
             Ok((ConfigResource::Broker(node.id), Scope::Broker))
         }
+        GROUP if !name.is_empty() => Ok((ConfigResource::Group(name.to_owned()), Scope::Group)),
+        CLIENT_METRICS if !name.is_empty() => {
+            Ok((ConfigResource::ClientMetrics(name.to_owned()), Scope::ClientMetrics))
+        }
+        GROUP => Err(Refusal::new(ResponseError::InvalidRequest, "Default group resources are not allowed.")),
+        CLIENT_METRICS => {
+            Err(Refusal::new(ResponseError::InvalidRequest, "Default client metrics resources are not allowed."))
+        }
         other => {
             Err(Refusal::new(ResponseError::InvalidRequest, format!("Settings of type {other} cannot be changed")))
         }
+    }
+}
+
+/// Some settings are one broker's only.
+fn check_reach(resource: &ConfigResource, name: &str) -> Result<(), Refusal> {
+    let is_per_broker = table::broker(name).is_some_and(|setting| setting.update == Update::PerBroker);
+    match resource {
+        ConfigResource::Cluster if is_per_broker => {
+            let message = format!("Cannot update these configs at default cluster level: {name}");
+            Err(Refusal::new(ResponseError::InvalidRequest, message))
+        }
+        _ => Ok(()),
     }
 }

@@ -237,7 +237,7 @@ fn configs(node: &Node, wanted: &CreatableTopic) -> Result<Values, Refusal> {
 
 /// Every setting of a topic that has these of its own.
 fn shown(node: &Node, state: &State, configs: &Values) -> Vec<CreatableTopicConfigs> {
-    let layers = Layers { topic: Some(configs), ..node.broker_layers(state) };
+    let layers = Layers { own: Some(configs), ..node.broker_layers(state) };
     let shown = |setting: &config::Setting| {
         let (value, source) = layers.effective(setting, Scope::Topic);
         CreatableTopicConfigs::default()

@@ -5,6 +5,7 @@ use super::{Answer, Refused, Request, text};
 use crate::config::{Layers, Scope, Setting, Source, Update, WITHOUT_EFFECT, table};
 use crate::node::Node;
 use crate::topic_name;
+use frazil_meta::record::ConfigResource;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -16,9 +17,12 @@ use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 pub(crate) const TOPIC: i8 = 2;
 /// One broker, or all of them when the name is empty.
 pub(crate) const BROKER: i8 = 4;
-const BROKER_LOGGER: i8 = 8;
-const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
+/// Levels of one broker's logs; there are none to change here.
+pub(crate) const BROKER_LOGGER: i8 = 8;
+/// A subscription to clients' metrics.
+pub(crate) const CLIENT_METRICS: i8 = 16;
+/// A group.
+pub(crate) const GROUP: i8 = 32;
 
 /// First version that tells types and documentation.
 const TYPES_FROM: i16 = 3;
@@ -85,7 +89,22 @@ fn describe(
                 .map(|setting| shown(setting, Scope::Broker, layers, detail))
                 .collect())
         }
-        BROKER_LOGGER | CLIENT_METRICS | GROUP => Ok(Vec::new()),
+        BROKER_LOGGER => {
+            check_own_id(node, name)?;
+            Ok(Vec::new())
+        }
+        CLIENT_METRICS => {
+            check_named("Client metrics subscription", name)?;
+            let layers = node.layers_of(&state, &ConfigResource::ClientMetrics(name.to_owned()));
+            let settings = table::CLIENT_METRICS.iter().filter(asked);
+            Ok(settings.map(|setting| shown(setting, Scope::ClientMetrics, layers, detail)).collect())
+        }
+        GROUP => {
+            check_named("Group", name)?;
+            let layers = node.layers_of(&state, &ConfigResource::Group(name.to_owned()));
+            let settings = table::GROUP.iter().filter(asked);
+            Ok(settings.map(|setting| shown(setting, Scope::Group, layers, detail)).collect())
+        }
         other => Err(Refusal::new(ResponseError::InvalidRequest, format!("Unsupported resource type: {other}"))),
     }
 }
@@ -98,6 +117,11 @@ pub(crate) fn check_own_id(node: &Node, name: &str) -> Result<(), Refusal> {
         Ok(id) => invalid(format!("Unexpected broker id, expected {} or empty string, but received {id}", node.id)),
         Err(_) => invalid(format!("Broker id must be an integer, but it is: {name}")),
     }
+}
+
+fn check_named(what: &str, name: &str) -> Result<(), Refusal> {
+    let message = || format!("{what} name must not be empty");
+    if name.is_empty() { Err(Refusal::new(ResponseError::InvalidRequest, message())) } else { Ok(()) }
 }
 
 fn shown(setting: &Setting, scope: Scope, layers: Layers<'_>, detail: Detail) -> DescribeConfigsResourceResult {
@@ -124,7 +148,8 @@ fn documentation(setting: &Setting) -> String {
     }
 }
 
-/// The values that the setting could take, most specific first; one of a topic setting without any is its own default.
+/// The values that the setting could take, most specific first; the last one of a topic setting without broker settings,
+/// and of any group setting, is its own default.
 fn synonyms(setting: &Setting, scope: Scope, layers: Layers<'_>) -> Vec<DescribeConfigsSynonym> {
     let synonym = |name: &str, value: String, source: Source| {
         DescribeConfigsSynonym::default().with_name(text(name)).with_value(Some(text(value))).with_source(source as i8)
@@ -132,6 +157,10 @@ fn synonyms(setting: &Setting, scope: Scope, layers: Layers<'_>) -> Vec<Describe
     let candidates = layers.candidates(setting, scope);
     let candidates =
         candidates.into_iter().map(|candidate| synonym(candidate.name, candidate.value.into_owned(), candidate.source));
-    let own_default = setting.default.filter(|_| scope == Scope::Topic && setting.synonyms.is_empty());
-    candidates.chain(own_default.map(|value| synonym(setting.name, value.to_owned(), Source::Default))).collect()
+    let own_default = match scope {
+        Scope::Topic if setting.synonyms.is_empty() => setting.default.map(str::to_owned),
+        Scope::Group => layers.default_of(setting, scope),
+        _ => None,
+    };
+    candidates.chain(own_default.map(|value| synonym(setting.name, value, Source::Default))).collect()
 }

@@ -30,14 +30,34 @@ const CLUSTER_OPERATIONS_IN: std::ops::RangeInclusive<i16> = 8..=10;
 /// configs, idempotent write (bits by `AclOperation`).
 const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 /// And with a topic: read, write, create, delete, alter, describe, describe and alter configs.
-const TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(crate) const TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 
-/// What the client asked for.
-struct View<'a> {
+/// How a client sees the brokers.
+pub(crate) struct View<'a> {
     zone: Option<&'a str>,
-    topic_operations: bool,
     /// The brokers' ids, ascending.
     broker_ids: Vec<BrokerId>,
+}
+
+/// A partition's place, as clients and tools see it.
+pub(crate) struct PlacedPartition {
+    pub leader: BrokerId,
+    /// The leader first.
+    pub replicas: Vec<BrokerId>,
+}
+
+impl<'a> View<'a> {
+    /// The view of a client in `zone`.
+    pub fn new(state: &State, zone: Option<&'a str>) -> View<'a> {
+        View { zone, broker_ids: state.brokers().map(|broker| broker_id(broker.id)).collect() }
+    }
+
+    /// Where the client finds a partition; `None` while there is no broker.
+    pub fn place(&self, state: &State, topic: &Topic, index: i32) -> Option<PlacedPartition> {
+        let leader = state.leader(TopicPartition { topic: topic.id, partition: index }, self.zone)?;
+        let leader = broker_id(leader.id);
+        Some(PlacedPartition { leader, replicas: replicas(&self.broker_ids, leader, topic.replication_factor) })
+    }
 }
 
 pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> {
@@ -50,14 +70,21 @@ pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Ref
     let refused = if may_create { create_missing(node, &asked).await } else { Vec::new() };
 
     let state = node.log.state();
-    let view = View {
-        zone: zone::of_client(request.header.client_id.as_deref()),
-        topic_operations: wanted.include_topic_authorized_operations,
-        broker_ids: state.brokers().map(|broker| broker_id(broker.id)).collect(),
+    let view = View::new(&state, zone::of_client(request.header.client_id.as_deref()));
+    let describe = |topic: &Topic| {
+        let described = describe(&state, topic, &view);
+        let asked = wanted.include_topic_authorized_operations;
+        described.with_topic_authorized_operations(if asked { TOPIC_OPERATIONS } else { OPERATIONS_NOT_ASKED })
     };
     let topics: Vec<_> = match all {
-        true => state.topics().map(|topic| describe(&state, topic, &view)).collect(),
-        false => asked.into_iter().map(|topic| find(&state, topic, &refused, &view, version)).collect(),
+        true => state.topics().map(describe).collect(),
+        false => {
+            let found = |wanted: MetadataRequestTopic| match find(&state, &wanted) {
+                Some(topic) => describe(topic),
+                None => unknown(wanted, &refused, version),
+            };
+            asked.into_iter().map(found).collect()
+        }
     };
     let error_code = super::first_error(topics.iter().map(|topic| topic.error_code));
     let mut response = MetadataResponse::default()
@@ -123,23 +150,22 @@ async fn create_one(node: &Node, name: TopicName, free: Result<(), Refusal>) -> 
     }
 }
 
-/// The answer to one topic of the request.
-fn find(
-    state: &State,
+/// The topic that the request names.
+fn find<'a>(state: &'a State, wanted: &MetadataRequestTopic) -> Option<&'a Topic> {
+    match (&wanted.name, wanted.topic_id.is_nil()) {
+        (_, false) => state.topic(TopicId(wanted.topic_id.as_u128())),
+        (Some(name), true) => state.topic_by_name(name),
+        (None, true) => None,
+    }
+}
+
+/// The answer to a topic that does not exist.
+fn unknown(
     wanted: MetadataRequestTopic,
     refused: &[(TopicName, ResponseError)],
-    view: &View<'_>,
     version: i16,
 ) -> MetadataResponseTopic {
     let by_id = !wanted.topic_id.is_nil();
-    let found = match (&wanted.name, by_id) {
-        (_, true) => state.topic(TopicId(wanted.topic_id.as_u128())),
-        (Some(name), false) => state.topic_by_name(name),
-        (None, false) => None,
-    };
-    if let Some(topic) = found {
-        return describe(state, topic, view);
-    }
     let error = match &wanted.name {
         _ if by_id => ResponseError::UnknownTopicId,
         None => ResponseError::UnknownTopicId,
@@ -165,17 +191,13 @@ fn describe(state: &State, topic: &Topic, view: &View<'_>) -> MetadataResponseTo
         .with_name(Some(TopicName(text(topic.name.clone()))))
         .with_topic_id(uuid(topic.id))
         .with_partitions(partitions)
-        .with_topic_authorized_operations(if view.topic_operations { TOPIC_OPERATIONS } else { OPERATIONS_NOT_ASKED })
 }
 
 fn describe_partition(state: &State, topic: &Topic, index: i32, view: &View<'_>) -> MetadataResponsePartition {
     let response = MetadataResponsePartition::default().with_partition_index(index);
-    let place = TopicPartition { topic: topic.id, partition: index };
-    let Some(leader) = state.leader(place, view.zone) else {
+    let Some(PlacedPartition { leader, replicas }) = view.place(state, topic, index) else {
         return response.with_error_code(ResponseError::LeaderNotAvailable.code()).with_leader_id((-1).into());
     };
-    let leader = broker_id(leader.id);
-    let replicas = replicas(&view.broker_ids, leader, topic.replication_factor);
     response
         .with_leader_id(leader)
         .with_leader_epoch(super::fetch::LEADER_EPOCH)

@@ -31,7 +31,7 @@ fn every_default_passes_its_own_check_and_every_synonym_exists() {
 #[test]
 fn a_topics_default_is_what_its_synonyms_give() {
     let nothing = Values::new();
-    let layers = Layers { topic: None, broker: None, cluster: None, fixed: &nothing };
+    let layers = Layers { own: None, broker: None, cluster: None, fixed: &nothing };
     for row in table::TOPIC {
         assert_eq!(
             layers.effective(row, Scope::Topic),
@@ -50,15 +50,15 @@ fn the_nearest_value_is_in_force_and_hours_become_milliseconds() {
     let fixed = values(&[("log.retention.minutes", "4"), ("log.retention.hours", "5")]);
     let forever = values(&[("log.retention.hours", "-1")]);
     let nothing = Values::new();
-    let all = Layers { topic: Some(&topic), broker: Some(&broker), cluster: Some(&cluster), fixed: &fixed };
+    let all = Layers { own: Some(&topic), broker: Some(&broker), cluster: Some(&cluster), fixed: &fixed };
     let row = table::topic("retention.ms").expect("it exists");
     let cases = [
         (all, "1", Source::DynamicTopic),
-        (Layers { topic: None, ..all }, "2", Source::DynamicBroker),
-        (Layers { topic: None, broker: None, ..all }, "3", Source::DynamicDefaultBroker),
-        (Layers { topic: None, broker: None, cluster: None, ..all }, "240000", Source::StaticBroker),
-        (Layers { topic: None, broker: None, cluster: None, fixed: &forever }, "-1", Source::StaticBroker),
-        (Layers { topic: None, broker: None, cluster: None, fixed: &nothing }, "604800000", Source::Default),
+        (Layers { own: None, ..all }, "2", Source::DynamicBroker),
+        (Layers { own: None, broker: None, ..all }, "3", Source::DynamicDefaultBroker),
+        (Layers { own: None, broker: None, cluster: None, ..all }, "240000", Source::StaticBroker),
+        (Layers { own: None, broker: None, cluster: None, fixed: &forever }, "-1", Source::StaticBroker),
+        (Layers { own: None, broker: None, cluster: None, fixed: &nothing }, "604800000", Source::Default),
     ];
     for (layers, value, source) in cases {
         assert_eq!(layers.effective(row, Scope::Topic), (Some(value.to_owned()), source));
@@ -96,12 +96,12 @@ fn rules_come_from_all_layers() {
     let topic = values(&[("cleanup.policy", "delete,compact"), ("compression.type", "zstd")]);
     let cluster = values(&[("message.max.bytes", "77"), ("log.message.timestamp.type", "LogAppendTime")]);
     let nothing = Values::new();
-    let layers = Layers { topic: Some(&topic), broker: None, cluster: Some(&cluster), fixed: &nothing };
+    let layers = Layers { own: Some(&topic), broker: None, cluster: Some(&cluster), fixed: &nothing };
     let rules = TopicRules::of(layers);
     assert_eq!((rules.max_message_bytes, rules.timestamp_type), (77, TimestampType::LogAppendTime));
     assert!(rules.compacted);
     assert_eq!(rules.compression.as_deref(), Some("zstd"));
-    let defaults = TopicRules::of(Layers { topic: None, broker: None, cluster: None, fixed: &nothing });
+    let defaults = TopicRules::of(Layers { own: None, broker: None, cluster: None, fixed: &nothing });
     assert_eq!((defaults.max_message_bytes, defaults.timestamp_before_max_ms), (1_048_588, i64::MAX));
     assert_eq!((defaults.compacted, defaults.compression), (false, None));
 }

@@ -228,3 +228,38 @@ async fn broker_settings_have_sources_and_are_defaults_of_topics() {
     let produced = client.produce("t", 0, batch(Compression::None, 1, &["a long value, longer than that"])).await;
     assert_eq!(produced.expect("answered").error_code, 0);
 }
+
+#[tokio::test]
+async fn groups_and_subscriptions_have_settings_within_the_brokers_bounds() {
+    const CLIENT_METRICS: i8 = 16;
+    const GROUP: i8 = 32;
+    let world = World::new();
+    let broker = world.start(0).await;
+    let mut client = broker.client().await;
+    let timeout = "consumer.session.timeout.ms";
+    assert_eq!(value_of(&mut client, GROUP, "g", timeout).await, ("45000".into(), 5));
+    let cases = [
+        (GROUP, "g", timeout, "44999", 40),
+        (GROUP, "g", timeout, "60001", 40),
+        (GROUP, "g", timeout, "50000", 0),
+        (GROUP, "g", "no.such.setting", "1", 40),
+        (GROUP, "", timeout, "50000", 42),
+        (CLIENT_METRICS, "m", "interval.ms", "99", 42),
+        (CLIENT_METRICS, "m", "interval.ms", "100", 0),
+        (CLIENT_METRICS, "m", "no.such.setting", "1", 42),
+        (CLIENT_METRICS, "", "interval.ms", "100", 42),
+    ];
+    for (kind, resource, name, value, code) in cases {
+        let changes = [(name, SET, Some(value))];
+        assert_eq!(alter(&mut client, kind, resource, &changes).await, code, "{resource} {name}={value}");
+    }
+    assert_eq!(value_of(&mut client, GROUP, "g", timeout).await, ("50000".into(), 8));
+    assert_eq!(value_of(&mut client, CLIENT_METRICS, "m", "interval.ms").await, ("100".into(), 7));
+    assert_eq!(value_of(&mut client, GROUP, "other", timeout).await, ("45000".into(), 5));
+    let synonyms = describe(&mut client, GROUP, "g").await[timeout].synonyms.clone();
+    let synonyms: Vec<_> = synonyms.iter().map(|synonym| (synonym.value.clone(), synonym.source)).collect();
+    assert_eq!(synonyms, [(Some(text("50000")), 8), (Some(text("45000")), 5)]);
+    for kind in [GROUP, CLIENT_METRICS] {
+        assert_eq!(describe_as(&mut client, 4, kind, "").await.error_code, 42);
+    }
+}

@@ -139,10 +139,11 @@ async fn verify(args: VerifyArgs) -> Outcome {
     }
     let verify::Report { topics, partitions, extents, bodies, records, applied, .. } = report;
     eprintln!(
-        "{}: {topics} topics, {partitions} partitions, {records} records, {extents} extents in {bodies} segments, {}, \
-         metadata up to record {applied}",
+        "{}: {topics} topics, {partitions} partitions, {records} records, {extents} extents in {bodies} segments, {} \
+         of {} stored, metadata up to record {applied}",
         if report.is_proved() { "proved" } else { "NOT proved" },
         round_bytes(report.bytes),
+        round_bytes(report.stored_bytes),
     );
     Ok(if report.is_proved() { Exit::Ok } else { Exit::Failure })
 }

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 use frazil_base::{Env, Seq};
 use frazil_console::Registry;
 use frazil_log::layout::{SNAPSHOT_PREFIX, snapshot_of_key};
-use frazil_log::{BrokerIdentity, Log};
+use frazil_log::{BrokerIdentity, Log, LogOptions, RetentionPolicy};
 use frazil_meta::engine::{FileLog, FileOptions, MemoryLog, ObjectLog, ObjectOptions};
 use frazil_meta::{CommitLog, ReadError};
 use frazil_store::{Decorated, ObjectStorage, RetryPolicy, StoreError};
@@ -48,6 +48,8 @@ pub struct Opening<'a> {
     pub store: &'a Arc<dyn ObjectStorage>,
     /// Clock and randomness.
     pub env: &'a Env,
+    /// What is kept of each topic.
+    pub retention: Arc<dyn RetentionPolicy>,
 }
 
 impl Opening<'_> {
@@ -129,7 +131,8 @@ impl Opening<'_> {
         };
         loop {
             let (engine, store, env) = (engine.clone(), self.store.clone(), self.env.clone());
-            match Log::open(engine, store, env, identity.clone(), self.settings.log.clone(), registry).await {
+            let options = LogOptions { retention: self.retention.clone(), ..self.settings.log.clone() };
+            match Log::open(engine, store, env, identity.clone(), options, registry).await {
                 Ok(log) => return Ok(log),
                 Err(error) if is_transient(&error) => wait_for_store(&error).await,
                 Err(source) => return Err(StartError::Log { url: self.settings.store.to_string(), source }),

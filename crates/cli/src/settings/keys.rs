@@ -121,6 +121,13 @@ pub static KEYS: &[Key] = &[
         "How long the log behind an older snapshot is kept; default: 0 on \
         a directory, 24h on a bucket, so that no writer that slept fills a number that is gone",
     ),
+    Key::new(
+        "log.reclaim_after_bytes",
+        Bytes,
+        "64MiB",
+        "Dead bytes, beside a quarter of the live ones, for which snapshots are written early: larger means fewer \
+        snapshots, smaller means space comes back sooner",
+    ),
     Key::new("kafka.auto_create_topics_enable", Flag, "true", "Create topics that clients ask for"),
     Key::new("kafka.num_partitions", Integer, "1", "Partitions of a topic that asks for the default"),
     Key::new("kafka.default_replication_factor", Integer, "1", "Shown to tools; the store replicates"),
@@ -149,6 +156,19 @@ pub static KEYS: &[Key] = &[
         timestamp may be",
     ),
     Key::new("kafka.log_retention_ms", KafkaMilliseconds, "604800000", "How long records are kept; -1: for ever"),
+    Key::new("kafka.log_retention_minutes", Integer, "auto", "The same in minutes, unless milliseconds are given"),
+    Key::new(
+        "kafka.log_retention_hours",
+        Integer,
+        "168",
+        "The same in hours, unless milliseconds or minutes are given",
+    ),
+    Key::new(
+        "kafka.log_retention_check_interval_ms",
+        KafkaMilliseconds,
+        "300000",
+        "How often expired records are looked for",
+    ),
     Key::new("kafka.log_retention_bytes", KafkaBytes, "-1", "How much of a partition is kept; -1: all"),
     Key::new("kafka.producer_id_expiration_ms", KafkaMilliseconds, "86400000", "Idle producer ids are forgotten after"),
     Key::new("kafka.transaction_max_timeout_ms", KafkaMilliseconds, "900000", "Longest transaction timeout"),

@@ -71,6 +71,9 @@ pub struct Report {
     pub bytes: u64,
     /// Readable records.
     pub records: u64,
+    /// Bytes of all objects and journal files. Beyond `bytes` they are metadata, what waits for a snapshot or a grace to
+    /// pass, and room that the journal keeps.
+    pub stored_bytes: u64,
     /// What is wrong, the worst first.
     pub findings: Vec<Finding>,
 }
@@ -356,6 +359,7 @@ async fn list_unreferenced(vault: &Vault, state: &State, report: &mut Report) ->
         .collect();
     let dying: BTreeSet<_> = state.dead_objects().map(|(object, _)| object).collect();
     for object in vault.list("").await? {
+        report.stored_bytes += object.bytes;
         let key = &object.key;
         let name = key.as_str();
         let detail = if name.starts_with(SEGMENT_PREFIX) {

@@ -78,11 +78,14 @@ impl World {
     pub async fn broker_with(&self, id: i32, options: LogOptions) -> Log {
         let engine: Arc<dyn CommitLog> =
             Arc::new(FaultyLog::new(Arc::new(self.engine.handle()), self.log_faults.clone()));
+        self.open_on(engine, self.env.clone(), id, options).await
+    }
+
+    /// A broker on another engine or clock.
+    pub async fn open_on(&self, engine: Arc<dyn CommitLog>, env: Env, id: i32, options: LogOptions) -> Log {
         let identity = BrokerIdentity { id: BrokerId(id), host: "localhost".into(), port: 9092, zone: None };
         let mut registry = Registry::default();
-        Log::open(engine, self.store.clone(), self.env.clone(), identity, options, &mut registry)
-            .await
-            .expect("it opens")
+        Log::open(engine, self.store.clone(), env, identity, options, &mut registry).await.expect("it opens")
     }
 
     /// A broker whose state breaks a rule.

@@ -106,6 +106,11 @@ impl State {
         &self.scram_users
     }
 
+    /// What has settings that differ from the defaults, apart from topics.
+    pub fn configured(&self) -> impl Iterator<Item = &ConfigResource> {
+        self.configs.keys()
+    }
+
     /// Settings that differ from the defaults; empty for unknown topics.
     pub fn configs(&self, resource: &ConfigResource) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();

@@ -2,6 +2,8 @@
 //!
 //! Source: the message schemas of Apache Kafka 4.1 (`clients/src/main/resources/common/message`).
 
+mod administration;
+
 use crate::api;
 use crate::read::{DecodeError, Reader};
 
@@ -25,6 +27,8 @@ enum Layout {
     Strings,
     /// An array of structures.
     Structures(&'static [Field]),
+    /// A structure or null.
+    Nullable(&'static [Field]),
 }
 
 /// A field that every version has.
@@ -42,7 +46,7 @@ const fn between(from: i16, to: i16, layout: Layout) -> Field {
     Field { from, to, layout }
 }
 
-use Layout::{Blob, Fixed, String, Strings, Structures, Values};
+use Layout::{Blob, Fixed, Nullable, String, Strings, Structures, Values};
 
 const BOOLEAN: Layout = Fixed(1);
 const INT8: Layout = Fixed(1);
@@ -306,7 +310,7 @@ fn fields(key: i16) -> Option<&'static [Field]> {
         api::LIST_TRANSACTIONS => Some(LIST_TRANSACTIONS),
         api::CONSUMER_GROUP_HEARTBEAT => Some(CONSUMER_GROUP_HEARTBEAT),
         api::CONSUMER_GROUP_DESCRIBE => Some(CONSUMER_GROUP_DESCRIBE),
-        _ => None,
+        _ => administration::fields(key),
     }
 }
 
@@ -337,6 +341,11 @@ fn walk(fields: &[Field], version: i16, reader: &mut Reader) -> Result<(), Decod
             }
             Structures(fields) => {
                 for _ in 0..reader.count(1)? {
+                    walk(fields, version, reader)?;
+                }
+            }
+            Nullable(fields) => {
+                if reader.i8()? == 1 {
                     walk(fields, version, reader)?;
                 }
             }

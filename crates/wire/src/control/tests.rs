@@ -1,3 +1,4 @@
+mod administration;
 mod groups;
 mod transactions;
 
@@ -132,6 +133,7 @@ fn sample(key: i16, version: i16) -> RequestKind {
         api::DESCRIBE_CLUSTER => RequestKind::DescribeCluster(describe_cluster(version)),
         _ => groups::sample(key, version)
             .or_else(|| transactions::sample(key, version))
+            .or_else(|| administration::sample(key, version))
             .unwrap_or_else(|| panic!("no sample of API {key}")),
     }
 }

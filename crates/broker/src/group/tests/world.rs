@@ -81,7 +81,7 @@ impl World {
         let options = self.options.clone();
         let log = Log::open(engine, self.store.clone(), self.env.clone(), identity, options, &mut registry).await;
         let log = log.expect("it opens");
-        let layers = Layers { topic: None, broker: None, cluster: None, fixed: &self.fixed };
+        let layers = Layers { own: None, broker: None, cluster: None, fixed: &self.fixed };
         let groups = GroupCoordinator::new(log.clone(), self.settings, ConsumerSettings::of(layers));
         let stop = StopSignal::default();
         let task = tokio::spawn(groups.clone().run(stop.subscribe()));

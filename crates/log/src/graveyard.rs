@@ -1,0 +1,60 @@
+//! Bodies of the log that died lately, and are kept a while for readers that planned with them.
+//!
+//! The state forgets such a body with its last extent. So the graveyard compares the live bodies of two looks: what is
+//! missing has died in between, and is needed until a grace later. What died in an earlier process is not known here;
+//! nobody reads it.
+
+use frazil_base::Seq;
+use frazil_meta::LiveBodies;
+use frazil_meta::state::{BodyId, State};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Debug)]
+pub(crate) struct Graveyard {
+    grace_ms: i64,
+    /// At the last look; `None` before the first.
+    live: Option<BTreeSet<Seq>>,
+    /// And when they were missed.
+    dying: BTreeMap<Seq, i64>,
+}
+
+impl Graveyard {
+    pub(crate) fn new(grace_ms: i64) -> Graveyard {
+        Graveyard { grace_ms, live: None, dying: BTreeMap::new() }
+    }
+
+    /// Notices who has died. Returns whether the log should be trimmed for it: a grace is over, or this is the first
+    /// look of the process.
+    pub(crate) fn look(&mut self, state: &State, now_ms: i64) -> bool {
+        let live: BTreeSet<Seq> = state.bodies().filter_map(|(body, _)| log_entry(body)).collect();
+        let is_first = self.live.is_none();
+        let before = self.live.take().unwrap_or_default();
+        self.dying.extend(before.difference(&live).map(|seq| (*seq, now_ms)));
+        self.live = Some(live);
+        is_first || self.dying.values().any(|missed_ms| self.is_over(*missed_ms, now_ms))
+    }
+
+    /// Whether somebody is waiting for its end.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.dying.is_empty()
+    }
+
+    /// The bodies that have to stay now. Those whose grace is over are forgotten.
+    pub(crate) fn needed(&mut self, state: &State, now_ms: i64) -> LiveBodies {
+        self.look(state, now_ms);
+        let grace_ms = self.grace_ms;
+        self.dying.retain(|_, missed_ms| now_ms < missed_ms.saturating_add(grace_ms));
+        self.live.iter().flatten().chain(self.dying.keys()).copied().collect()
+    }
+
+    fn is_over(&self, missed_ms: i64, now_ms: i64) -> bool {
+        now_ms >= missed_ms.saturating_add(self.grace_ms)
+    }
+}
+
+fn log_entry(body: BodyId) -> Option<Seq> {
+    match body {
+        BodyId::Log(seq) => Some(seq),
+        BodyId::Object(_) | BodyId::Marker(_) => None,
+    }
+}

@@ -1,0 +1,144 @@
+//! DescribeConfigs of both: names, types, values, defaults, sources, what can be changed, synonyms.
+
+use super::pair::Pair;
+use super::requests::*;
+use frazil_broker::testing::Client;
+use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Kafka's settings that Frazil does not have, by the beginnings of their names, and why.
+const ABSENT: &[(&str, &str)] = &[
+    ("controller.", "KRaft's controllers and their quorum; the engine keeps the metadata log here"),
+    ("delegation.token.", "delegation tokens are not served"),
+    ("group.share.", "share groups are not served"),
+    ("group.streams.", "streams groups are not served"),
+    ("metadata.", "KRaft's metadata log; the engine has settings of its own"),
+    ("remote.", "tiered storage and its plug-ins; everything is in the object store"),
+    ("sasl.", "comes with authentication"),
+    ("share.coordinator.", "share groups are not served"),
+    ("share.fetch.", "share groups are not served"),
+    ("ssl.", "comes with TLS"),
+];
+
+/// What is different on purpose: setting, what of it, and why.
+const DIFFERENT: &[(&str, &str, &str)] = &[
+    ("advertised.listeners", "value", "addresses of their own"),
+    ("advertised.listeners", "source", "Frazil always knows it"),
+    ("advertised.listeners", "synonyms", "Frazil always knows it"),
+    ("broker.id", "synonyms", "Kafka takes it from node.id"),
+    ("inter.broker.listener.name", "value", "brokers do not talk to each other"),
+    ("listener.security.protocol.map", "value", "the harness names Kafka's controller"),
+    ("listeners", "value", "addresses of their own"),
+    ("listeners", "read only", "a socket is bound at the start"),
+    ("log.dirs", "value", "folders of their own"),
+    ("max.connections", "value", "a limit that holds"),
+    ("max.connections", "source", "a limit that holds"),
+    ("max.connections", "read only", "read at the start"),
+    ("max.connections", "synonyms", "a limit that holds"),
+    ("min.insync.replicas", "source", "Kafka's eligible leader replicas set it for the cluster"),
+    ("min.insync.replicas", "synonyms", "Kafka's eligible leader replicas set it for the cluster"),
+    ("node.id", "synonyms", "Frazil has a default"),
+    ("queued.max.request.bytes", "value", "a limit that holds"),
+    ("queued.max.request.bytes", "source", "a limit that holds"),
+    ("queued.max.request.bytes", "synonyms", "a limit that holds"),
+];
+
+/// One setting, as far as it is compared.
+fn aspects(config: &DescribeConfigsResourceResult) -> BTreeMap<&'static str, String> {
+    let text = |value: &Option<kafka_protocol::protocol::StrBytes>| value.as_ref().map(ToString::to_string);
+    let synonyms = config.synonyms.iter().map(|synonym| {
+        let value = text(&synonym.value).unwrap_or_default();
+        format!("{}={value} ({})", synonym.name.as_str(), synonym.source)
+    });
+    BTreeMap::from([
+        ("type", config.config_type.to_string()),
+        ("value", format!("{:?}", text(&config.value))),
+        ("source", config.config_source.to_string()),
+        ("read only", config.read_only.to_string()),
+        ("sensitive", config.is_sensitive.to_string()),
+        ("synonyms", synonyms.collect::<Vec<_>>().join(", ")),
+        ("documentation", config.documentation.as_ref().is_some_and(|text| !text.is_empty()).to_string()),
+    ])
+}
+
+async fn described(client: &mut Client, kind: i8, name: &str) -> BTreeMap<String, DescribeConfigsResourceResult> {
+    let mut response = client.call(4, &describe(kind, name)).await.expect("answered");
+    let result = response.results.remove(0);
+    assert_eq!(result.error_code, 0, "{:?}", result.error_message);
+    result.configs.into_iter().map(|config| (config.name.to_string(), config)).collect()
+}
+
+/// Every difference that no table explains.
+async fn differences(clients: &mut [Client; 2], kind: i8, name: &str) -> Vec<String> {
+    let [frazil, kafka] = clients;
+    let (frazil, kafka) = (described(frazil, kind, name).await, described(kafka, kind, name).await);
+    let is_absent = |name: &str| ABSENT.iter().any(|(start, _)| name.starts_with(start));
+    let mut found = Vec::new();
+    for (name, theirs) in &kafka {
+        let Some(ours) = frazil.get(name) else {
+            found.extend((!is_absent(name)).then(|| format!("{name} is missing")));
+            continue;
+        };
+        let (ours, theirs) = (aspects(ours), aspects(theirs));
+        for (aspect, ours) in &ours {
+            let is_known = DIFFERENT.iter().any(|(other, what, _)| other == name && what == aspect);
+            if *ours != theirs[aspect] && !is_known {
+                found.push(format!("{name}, {aspect}: Frazil {ours}, Kafka {}", theirs[aspect]));
+            }
+        }
+    }
+    found
+        .extend(frazil.keys().filter(|name| !kafka.contains_key(*name)).map(|name| format!("{name} is Frazil's only")));
+    found
+}
+
+/// Compares again until both are alike: Kafka's brokers learn of a change a moment after its controller.
+async fn assert_alike(clients: &mut [Client; 2], kind: i8, name: &str) {
+    let began = Instant::now();
+    loop {
+        let found = differences(clients, kind, name).await;
+        if found.is_empty() {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "kind {kind} {name:?}:\n{}", found.join("\n"));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_told_as_kafka_tells_them() {
+    let pair = Pair::start(&[
+        ("num.partitions", "3"),
+        ("log.retention.hours", "72"),
+        ("message.max.bytes", "2000000"),
+        ("offsets.retention.minutes", "600"),
+    ]);
+    let mut clients = pair.connect().await;
+    for client in &mut clients {
+        let created = client.call(5, &create(vec![with(topic("t", 1, 1), "retention.bytes", Some("5000"))])).await;
+        assert_eq!(created.expect("answered").topics[0].error_code, 0);
+        while client.call(12, &metadata(&["t"], false)).await.expect("answered").topics[0].error_code != 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    for (kind, name) in [(TOPIC, "t"), (BROKER, "1"), (GROUP, "g"), (CLIENT_METRICS, "m")] {
+        assert_alike(&mut clients, kind, name).await;
+    }
+    for client in &mut clients {
+        for request in [
+            set(BROKER, "1", "log.cleaner.threads", "2"),
+            set(BROKER, "", "log.retention.ms", "700000000"),
+            set(BROKER, "", "log.cleanup.policy", "compact,delete"),
+            set(TOPIC, "t", "cleanup.policy", "compact"),
+            set(GROUP, "g", "consumer.session.timeout.ms", "50000"),
+            set(CLIENT_METRICS, "m", "interval.ms", "1000"),
+        ] {
+            let altered = client.call(1, &request).await.expect("answered");
+            assert_eq!(altered.responses[0].error_code, 0, "{altered:?}");
+        }
+    }
+    for (kind, name) in [(TOPIC, "t"), (BROKER, "1"), (BROKER, ""), (GROUP, "g"), (CLIENT_METRICS, "m")] {
+        assert_alike(&mut clients, kind, name).await;
+    }
+}
