@@ -56,7 +56,8 @@ mod tests {
     fn a_topic_keeps_what_its_settings_and_the_brokers_say() {
         let week = Retention { age_ms: Some(604_800_000), bytes: None };
         let all = Retention::default();
-        let cases: &[(&[(&str, &str)], &[(&str, &str)], Retention)] = &[
+        type Settings<'a> = &'a [(&'a str, &'a str)];
+        let cases: &[(Settings<'_>, Settings<'_>, Retention)] = &[
             (&[], &[], week),
             (&[("retention.ms", "-1")], &[], all),
             (&[("retention.ms", "0")], &[], Retention { age_ms: Some(0), bytes: None }),

@@ -26,6 +26,7 @@ mod maintenance;
 mod metrics;
 mod open;
 mod options;
+mod pauses;
 mod polls;
 mod produce;
 mod producer_ids;

@@ -20,6 +20,7 @@ use crate::maintenance::{Finish, Maintenance};
 use crate::metrics::Metrics;
 use crate::open::{self, OpenError, Opened};
 use crate::options::{BrokerIdentity, LogOptions};
+use crate::pauses;
 use crate::produce::{NewBatch, Ticket};
 use crate::producer_ids::ProducerIds;
 use crate::reader::Reader;
@@ -254,6 +255,10 @@ impl Parts {
         if !self.engine.is_exclusive() {
             let following = sequencer::follow(self.engine.clone(), replica.clone(), self.health.clone());
             tasks.push(Task::start("follower", following));
+        }
+        if self.engine.is_exclusive() {
+            let (engine, env) = (self.engine.clone(), self.env.clone());
+            tasks.push(Task::start("pauses", pauses::watch(engine, replica.clone(), env, self.health.clone())));
         }
         let reader = Arc::new(self.reader(&replica, &cache, &buffers));
         let fetcher = self.fetcher(&replica, &reader);

@@ -62,9 +62,11 @@ impl GroupError {
             Refusal::InvalidTxnState => GroupError::InvalidTxnState,
             // The memory was behind the log; asking again finds it where the log is.
             Refusal::StaleGeneration | Refusal::GroupKind => GroupError::CoordinatorNotAvailable,
-            Refusal::Repeated | Refusal::TopicExists | Refusal::UnknownTopic | Refusal::InvalidPartitions => {
-                GroupError::CoordinatorNotAvailable
-            }
+            Refusal::Repeated
+            | Refusal::TopicExists
+            | Refusal::UnknownTopic
+            | Refusal::InvalidPartitions
+            | Refusal::ConcurrentTransactions => GroupError::CoordinatorNotAvailable,
         }
     }
 

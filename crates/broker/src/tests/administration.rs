@@ -232,7 +232,8 @@ async fn quotas_are_stored_and_found_by_user_client_and_default() {
     let both = &[("client-id", None), ann];
     assert_eq!(alter_quotas(client, both, &[("request_percentage", Some(12.5))]).await, 0);
     assert_eq!(alter_quotas(client, &[("ip", Some("10.0.0.1"))], &[("connection_creation_rate", Some(5.0))]).await, 0);
-    let refused: &[(&[(&str, Option<&str>)], &str, f64)] = &[
+    type Entity<'a> = &'a [(&'a str, Option<&'a str>)];
+    let refused: &[(Entity<'_>, &str, f64)] = &[
         (&[], "producer_byte_rate", 1.0),
         (&[("planet", Some("x"))], "producer_byte_rate", 1.0),
         (&[("user", Some(""))], "producer_byte_rate", 1.0),

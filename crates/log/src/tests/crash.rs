@@ -4,10 +4,13 @@
 
 use super::world::*;
 use crate::{Health, Log, ProduceError};
-use frazil_base::TopicPartition;
+use frazil_base::clock::Clock;
+use frazil_base::{Env, TopicPartition};
 use frazil_meta::engine::testing::Point;
 use frazil_store::testing::Fault;
 use frazil_store::{Operation, Reason};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const BOTH: [Bodies; 2] = [Bodies::InLog, Bodies::InStore];
@@ -224,4 +227,35 @@ async fn an_outage_of_the_log_is_waited_out_and_shown() {
     drop(outage);
     assert_eq!(ticket.await[0].as_ref().expect("stored").base_offset, 1);
     assert_eq!(log.health(), Health::Ok);
+}
+
+/// The machine's time goes on while the process is stopped, so boot time runs ahead of what its timers saw.
+#[derive(Debug)]
+struct Suspended {
+    clock: Arc<dyn Clock>,
+    slept: AtomicU64,
+}
+
+impl Clock for Suspended {
+    fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    fn since_boot(&self) -> Duration {
+        self.clock.since_boot() + Duration::from_secs(self.slept.load(Ordering::Relaxed))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_was_stopped_and_replaced_meanwhile_notices_without_writing() {
+    let world = World::exclusive(Bodies::InLog);
+    let suspended = Arc::new(Suspended { clock: world.env.clock.clone(), slept: AtomicU64::new(0) });
+    let env = Env { clock: suspended.clone(), ..world.env.clone() };
+    let old = world.broker_in(env, 0).await;
+    let _new = world.broker(0).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(old.health(), Health::Ok, "it ran all the time, wrote nothing and asked for nothing");
+    suspended.slept.store(30, Ordering::Relaxed);
+    let health = old.health_changes().wait_for(|health| *health != Health::Ok).await.expect("it is open").clone();
+    assert!(matches!(health, Health::Fenced { .. }), "{health:?}");
 }

@@ -88,6 +88,15 @@ impl World {
         Log::open(engine, self.store.clone(), env, identity, options, &mut registry).await.expect("it opens")
     }
 
+    /// A broker with a clock of its own.
+    pub async fn broker_in(&self, env: Env, id: i32) -> Log {
+        let identity = BrokerIdentity { id: BrokerId(id), host: "localhost".into(), port: 9092, zone: None };
+        let engine: Arc<dyn CommitLog> = Arc::new(self.engine.handle());
+        let mut registry = Registry::default();
+        let opened = Log::open(engine, self.store.clone(), env, identity, self.options.clone(), &mut registry).await;
+        opened.expect("it opens")
+    }
+
     /// A broker whose state breaks a rule.
     pub async fn broken_broker(&self, id: i32, rule: Mutation) -> Log {
         let identity = BrokerIdentity { id: BrokerId(id), host: "localhost".into(), port: 9092, zone: None };

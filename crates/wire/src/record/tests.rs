@@ -84,7 +84,7 @@ fn a_look_at_all_records_finds_times_and_missing_keys() {
     builder.push(500, Some(b"a"), None, &[]);
     builder.push(100, None, None, &[]);
     builder.push(900, None, None, &[]);
-    let seen = RecordsSeen { max_timestamp: 900, min_timestamp: 100, without_key: vec![1] };
+    let seen = RecordsSeen { max_timestamp: 900, min_timestamp: 100, without_key: vec![1, 2] };
     assert_eq!(check(&builder.build(), MAX).unwrap(), seen);
 }
 
