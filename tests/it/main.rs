@@ -5,6 +5,7 @@ mod clients;
 mod commands;
 mod crash_points;
 mod documents;
+mod group_codes;
 mod hostile_decode;
 mod oracle;
 mod outages;

@@ -305,7 +305,9 @@ impl Reader<'_> {
     }
 
     fn kafka_given(&self) -> BTreeMap<String, String> {
-        let given = self.resolved.all().filter(|(_, value)| value.origin != Origin::Default);
+        // What `frazil dev` sets by default is given, too: Kafka's default is another one.
+        let is_given = |key: &Key, value: &Value| value.origin != Origin::Default || value.expose() != key.default;
+        let given = self.resolved.all().filter(|(key, value)| is_given(key, value));
         let named = given.filter_map(|(key, value)| {
             let text = match key.kind {
                 Kind::KafkaMilliseconds | Kind::KafkaBytes => integer(key.kind, value.expose()).ok()?.to_string(),

@@ -187,7 +187,8 @@ pub static KEYS: &[Key] = &[
         "3000",
         "Wait for more members of a new \
         group",
-    ),
+    )
+    .in_dev("0"),
     Key::new("kafka.group_min_session_timeout_ms", KafkaMilliseconds, "6000", "Shortest session timeout of a member"),
     Key::new("kafka.group_max_session_timeout_ms", KafkaMilliseconds, "1800000", "Longest session timeout of a member"),
     Key::new("kafka.group_max_size", Integer, "2147483647", "Most members of a group"),

@@ -74,6 +74,18 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
 }
 
 #[test]
+fn a_new_group_waits_for_more_members_on_a_server_and_not_on_a_laptop() {
+    let delay = |dev| {
+        let flags = vec![("store.url".to_string(), "memory://".to_string())];
+        let resolved = resolve(&Sources { flags, dev, ..Sources::default() }).expect("nothing is wrong");
+        let settings = Settings::from_resolved(&resolved).expect("nothing is wrong");
+        settings.kafka_given.get("group.initial.rebalance.delay.ms").cloned()
+    };
+    assert_eq!(delay(true), Some("0".to_string()));
+    assert_eq!(delay(false), None, "Kafka's default");
+}
+
+#[test]
 fn kafka_settings_take_plain_numbers_and_what_people_write() {
     let settings = Settings::from_pairs([
         ("store.url", "memory://"),

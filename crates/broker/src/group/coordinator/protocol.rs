@@ -117,6 +117,14 @@ impl Protocol {
         }
     }
 
+    /// This broker stood still for so long, and heard nobody meanwhile.
+    pub fn postpone(&mut self, by_ms: u64) {
+        match self {
+            Protocol::Classic(group) => group.postpone(by_ms),
+            Protocol::Consumer(_) => (),
+        }
+    }
+
     pub fn abandon(&mut self, error: GroupError) -> Vec<Effect> {
         match self {
             Protocol::Classic(group) => group.abandon(error),

@@ -9,6 +9,9 @@ use frazil_meta::state::Outcome;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
+/// An alarm that rings so late tells of a broker that stood still, not of members that were silent.
+const PAUSE_MS: u64 = 2_000;
+
 impl GroupCoordinator {
     /// Runs until the broker stops; then everybody who waits is told.
     pub async fn run(self, stopping: Stopping) {
@@ -58,7 +61,12 @@ impl GroupCoordinator {
             return;
         }
         kept.alarm_ms = None;
-        let effects = kept.protocol.due(self.0.alarms.now_ms());
+        let now_ms = self.0.alarms.now_ms();
+        let late_ms = now_ms.saturating_sub(at_ms);
+        if late_ms >= PAUSE_MS {
+            kept.protocol.postpone(late_ms);
+        }
+        let effects = kept.protocol.due(now_ms);
         self.perform(&slot, &mut kept, effects);
         self.tidy(&slot, kept, Alarm::Check);
     }

@@ -40,6 +40,17 @@ impl Membership {
         self.take_effects()
     }
 
+    /// Moves everything that is due at some time: the coordinator was held up, so silence means nothing.
+    pub fn postpone(&mut self, by_ms: u64) {
+        let later = |at_ms: &mut u64| *at_ms = at_ms.saturating_add(by_ms);
+        self.members.values_mut().for_each(|member| later(&mut member.expires_ms));
+        self.pending.values_mut().for_each(later);
+        self.sync_wait.iter_mut().for_each(|wait| later(&mut wait.until_ms));
+        if let Phase::Preparing { until_ms, .. } = &mut self.phase {
+            later(until_ms);
+        }
+    }
+
     fn expire_pending(&mut self, now_ms: u64) {
         let count = self.pending.len();
         self.pending.retain(|_, lapses_ms| *lapses_ms > now_ms);

@@ -221,3 +221,16 @@ async fn a_broker_that_stops_tells_who_waits() {
     site.stop.give();
     assert_eq!(waiting.await.expect("no panic"), Err(GroupError::NotCoordinator));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_stood_still_does_not_take_its_members_for_dead() {
+    let world = World::new();
+    let site = world.start(1).await;
+    let (member, generation) = site.lone_member("g").await;
+    // Time jumps, as after SIGSTOP and SIGCONT: no task ran meanwhile, heartbeats wait in sockets.
+    advance(Duration::from_secs(60)).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(site.groups.heartbeat("g", &member, None, generation), Ok(()));
+    sleep(Duration::from_secs(11)).await;
+    assert_eq!(site.groups.heartbeat("g", &member, None, generation), Err(GroupError::UnknownMember));
+}
