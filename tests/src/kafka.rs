@@ -25,8 +25,17 @@ impl KafkaProcess {
     /// Formats and starts a node whose data lie in a new folder below `parent`, with `extra` broker properties such as
     /// `("log.flush.interval.messages", "1")`, and waits until it answers.
     pub fn start(tools: &Tools, parent: &Path, extra: &[(&str, &str)]) -> Result<KafkaProcess> {
+        KafkaProcess::start_at(free_address(), tools, parent, extra)
+    }
+
+    /// As [`KafkaProcess::start`], listening at `address`.
+    pub fn start_at(
+        address: SocketAddr,
+        tools: &Tools,
+        parent: &Path,
+        extra: &[(&str, &str)],
+    ) -> Result<KafkaProcess> {
         let folder = TempDir::with_prefix_in("kafka-", parent)?;
-        let address = free_address();
         let properties = folder.path().join("server.properties");
         fs::write(&properties, server_properties(folder.path(), address, extra))?;
         format_storage(tools, &properties)?;
@@ -74,6 +83,7 @@ fn server_properties(folder: &Path, address: SocketAddr, extra: &[(&str, &str)])
          node.id=1\n\
          controller.quorum.bootstrap.servers={controller}\n\
          listeners=PLAINTEXT://{address},CONTROLLER://{controller}\n\
+         advertised.listeners=PLAINTEXT://{address}\n\
          controller.listener.names=CONTROLLER\n\
          listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
          log.dirs={}\n\
