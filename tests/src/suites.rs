@@ -8,12 +8,15 @@
 //! [`catalogue`] holds the suites; the program `frazil-suites` runs them all, a test of `it` the fast selection.
 
 pub mod checks;
+pub mod connect;
 pub mod exceptions;
 pub mod java;
 pub mod kafka_python;
 pub mod librdkafka;
 pub mod logged;
+pub mod mirror;
 pub mod rdkafka;
+pub mod streams;
 pub mod subject;
 pub mod verdict;
 
@@ -84,6 +87,9 @@ pub fn catalogue() -> Vec<Box<dyn Suite>> {
         Box::new(librdkafka::Librdkafka::without_auto_create()),
         Box::new(librdkafka::Librdkafka::idempotent()),
         Box::new(librdkafka::Librdkafka::with_consumer_protocol()),
+        Box::new(streams::Streams),
+        Box::new(connect::Connect),
+        Box::new(mirror::Mirror),
     ]
 }
 
@@ -104,8 +110,8 @@ pub struct Run<'a> {
 pub enum Selection {
     /// All of all suites.
     All,
-    /// Those whose name contains the text.
-    Containing(String),
+    /// Those whose name contains one of the texts.
+    Containing(Vec<String>),
     /// Those that `tests/suites/fast.txt` names, by suite.
     Fast(BTreeMap<String, Vec<String>>),
 }
@@ -125,7 +131,7 @@ impl Selection {
     fn wants(&self, suite: &str, case: &str) -> bool {
         match self {
             Selection::All => true,
-            Selection::Containing(text) => case.contains(text.as_str()),
+            Selection::Containing(texts) => texts.iter().any(|text| case.contains(text.as_str())),
             Selection::Fast(wanted) => {
                 wanted.get(suite).is_some_and(|cases| cases.iter().any(|wanted| wanted == "*" || wanted == case))
             }

@@ -15,9 +15,9 @@ struct Arguments {
     /// The broker to run against.
     #[arg(long, value_enum, default_value = "frazil")]
     against: Whom,
-    /// Only cases whose name contains this.
-    #[arg(long, conflicts_with = "fast")]
-    case: Option<String>,
+    /// Only cases whose name contains one of these, with commas between them.
+    #[arg(long, conflicts_with = "fast", value_delimiter = ',')]
+    case: Vec<String>,
     /// Only the cases of tests/suites/fast.txt.
     #[arg(long)]
     fast: bool,
@@ -42,10 +42,10 @@ enum Whom {
 
 impl Arguments {
     fn selection(&self) -> Result<Selection> {
-        match &self.case {
-            Some(text) => Ok(Selection::Containing(text.clone())),
-            None if self.fast => Selection::fast(),
-            None => Ok(Selection::All),
+        match self.case.as_slice() {
+            [] if self.fast => Selection::fast(),
+            [] => Ok(Selection::All),
+            texts => Ok(Selection::Containing(texts.to_vec())),
         }
     }
 

@@ -98,7 +98,12 @@ impl<'a> Scene<'a> {
             Ok(finished) => self.note(&format!("{}\n{}", finished.stderr, finished.text()))?,
             Err(error) => self.note(&format!("{error:#}"))?,
         }
-        Ok(finished?.text())
+        // The log has the whole command; its class and arguments are enough for a message.
+        finished.map(|finished| finished.text()).map_err(|error| {
+            let said = format!("{error:#}");
+            let short = said.split_once("libs/*\" ").map_or(said.as_str(), |(_, rest)| rest);
+            anyhow::anyhow!("{short}")
+        })
     }
 
     /// Starts a program that goes on; what it prints is a file of its own.

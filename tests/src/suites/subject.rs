@@ -17,6 +17,8 @@ pub struct Broker {
     pub partitions: u32,
     /// The port, when the suite's code names it.
     pub port: Option<u16>,
+    /// Nodes of a Kafka that has to hold topics with that many replicas. Frazil takes any number of replicas.
+    pub kafka_nodes: u32,
 }
 
 impl Broker {
@@ -30,7 +32,7 @@ impl Broker {
 
 impl Default for Broker {
     fn default() -> Broker {
-        Broker { auto_create: true, partitions: 4, port: None }
+        Broker { auto_create: true, partitions: 4, port: None, kafka_nodes: 1 }
     }
 }
 
@@ -39,11 +41,9 @@ const SETTINGS: [(&str, &str); 2] =
     // Groups of tests are small and start at once; kafka-python tests a session of three seconds.
     [("group.initial.rebalance.delay.ms", "0"), ("group.min.session.timeout.ms", "1000")];
 
-/// What only Kafka needs to be told: node 0, as Frazil's first broker is, and an authorizer that lets everybody in.
-const KAFKA_ONLY: [(&str, &str); 4] = [
-    ("node.id", "0"),
+/// What only Kafka needs to be told: an authorizer that lets everybody do what is not forbidden.
+const KAFKA_ONLY: [(&str, &str); 2] = [
     ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
-    ("super.users", "User:ANONYMOUS"),
     ("allow.everyone.if.no.acl.found", "true"),
 ];
 
@@ -63,7 +63,7 @@ pub struct Subject {
 #[derive(Debug)]
 enum Process {
     Frazil(FrazilProcess),
-    Kafka(#[expect(dead_code, reason = "held for its end")] KafkaProcess),
+    Kafka(#[expect(dead_code, reason = "held for their end")] Vec<KafkaProcess>),
 }
 
 impl Subject {
@@ -82,8 +82,8 @@ impl Subject {
             }
             Against::Kafka => {
                 let settings = [&settings, &KAFKA_ONLY[..]].concat();
-                let kafka = KafkaProcess::start_at(broker.address()?, tools, folder.path(), &settings)?;
-                (kafka.bootstrap(), Process::Kafka(kafka))
+                let nodes = kafka_nodes(tools, broker, folder.path(), &settings)?;
+                (nodes[0].bootstrap(), Process::Kafka(nodes))
             }
         };
         Ok(Subject { bootstrap, against, process, _folder: folder, said: logs.join("broker.log") })
@@ -97,6 +97,18 @@ impl Drop for Subject {
             let _ = fs::write(&self.said, frazil.stderr());
         }
     }
+}
+
+/// Node 0, as Frazil's first broker is, and more as wanted, each in a rack of its own.
+fn kafka_nodes(tools: &Tools, broker: &Broker, folder: &Path, settings: &[(&str, &str)]) -> Result<Vec<KafkaProcess>> {
+    let first = [settings, &[("node.id", "0"), ("broker.rack", "RACK1")]].concat();
+    let mut nodes = vec![KafkaProcess::start_at(broker.address()?, tools, folder, &first)?];
+    for id in 1..broker.kafka_nodes {
+        let rack = format!("RACK{}", id + 1);
+        let settings = [settings, &[("broker.rack", rack.as_str())]].concat();
+        nodes.push(nodes[0].join(tools, folder, id, &settings)?);
+    }
+    Ok(nodes)
 }
 
 /// Kafka's settings keep their names under `[kafka]`, with underscores.
