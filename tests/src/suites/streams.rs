@@ -97,7 +97,7 @@ impl<'a> WordCount<'a> {
     fn output(&self) -> Result<BTreeMap<String, Vec<u64>>> {
         let arguments = [
             "--topic", &self.output, "--from-beginning", "--timeout-ms", "10000",
-            "--consumer-property", "isolation.level=read_committed", "--formatter-property", "print.key=true",
+            "--consumer-property", "isolation.level=read_committed", "--property", "print.key=true",
         ];
         let read = self.scene.tool("consumer.ConsoleConsumer", &arguments)?;
         let mut output: BTreeMap<String, Vec<u64>> = BTreeMap::new();
