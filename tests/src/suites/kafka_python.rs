@@ -52,6 +52,8 @@ fn pytest(tools: &Tools, bootstrap: &str) -> Result<Command> {
     let mut command = Command::new(folder.join("bin/python"));
     command.current_dir(folder.join("source")).args(["-m", "pytest", "-p", "no:cacheprovider"]);
     // Where a broker of the tests' own would lie: the fixture only wants the folder to exist.
+    // Wide enough for the reasons of failures.
+    command.env("COLUMNS", "500");
     command.env("KAFKA_ROOT", &folder).env("KAFKA_VERSION", "4.1.0").env("KAFKA_URI", format!("kafka://{bootstrap}"));
     Ok(command)
 }

@@ -17,6 +17,58 @@ const PATIENCE: Duration = Duration::from_secs(420);
 /// Tests that leave themselves out in the runner's quick mode.
 const NOT_QUICK: [&str; 1] = ["0082"];
 
+/// A test that is run in parts, because it stops at the first thing that is missing.
+const IN_PARTS: (&str, [&str; 22]) = (
+    "0081_admin",
+    [
+        "do_test_AlterConfigs",
+        "do_test_AlterConsumerGroupOffsets",
+        "do_test_CreateAcls",
+        "do_test_CreatePartitions",
+        "do_test_CreateTopics",
+        "do_test_DeleteAcls",
+        "do_test_DeleteConsumerGroupOffsets",
+        "do_test_DeleteGroups",
+        "do_test_DeleteRecords",
+        "do_test_DeleteTopics",
+        "do_test_DescribeAcls",
+        "do_test_DescribeCluster",
+        "do_test_DescribeConfigs",
+        "do_test_DescribeConfigs_groups",
+        "do_test_DescribeConsumerGroups",
+        "do_test_DescribeConsumerGroups_with_authorized_ops",
+        "do_test_DescribeTopics",
+        "do_test_IncrementalAlterConfigs",
+        "do_test_ListConsumerGroupOffsets",
+        "do_test_ListConsumerGroups",
+        "do_test_ListOffsets",
+        "do_test_UserScramCredentials",
+    ],
+);
+
+/// What one process of the runner is asked for: a test number, or a part of one, `0081_admin/do_test_CreateTopics`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ask {
+    Number(String),
+    Part { test: String, part: String },
+}
+
+impl Ask {
+    fn for_case(case: &str) -> Ask {
+        match case.split_once('/') {
+            Some((test, part)) => Ask::Part { test: test.to_owned(), part: part.to_owned() },
+            None => Ask::Number(case[..4].to_owned()),
+        }
+    }
+
+    fn number(&self) -> &str {
+        match self {
+            Ask::Number(number) => number,
+            Ask::Part { test, .. } => &test[..4],
+        }
+    }
+}
+
 /// One way of running it.
 pub struct Librdkafka {
     name: &'static str,
@@ -46,10 +98,10 @@ impl Librdkafka {
         Librdkafka { name: "librdkafka-consumer", consumer_protocol: true, ..Librdkafka::plain() }
     }
 
-    fn command(&self, run: &Run<'_>, number: &str) -> Result<Command> {
+    fn command(&self, run: &Run<'_>, ask: &Ask) -> Result<Command> {
         let mut command = Command::new("./test-runner");
         command.current_dir(tests_folder(run.tools)?).args(["-p1", "-L", "-K", "-s", self.scenario]);
-        if !NOT_QUICK.contains(&number) {
+        if !NOT_QUICK.contains(&ask.number()) {
             command.arg("-Q");
         }
         if self.idempotent {
@@ -58,7 +110,11 @@ impl Librdkafka {
         if self.consumer_protocol {
             command.env("TEST_CONSUMER_GROUP_PROTOCOL", "consumer");
         }
-        command.env("TESTS", number).env("TEST_KAFKA_VERSION", "4.1.0");
+        command.env("TESTS", ask.number()).env("TEST_KAFKA_VERSION", "4.1.0");
+        if let Ask::Part { part, .. } = ask {
+            // The runner compares with `function:line`.
+            command.env("SUBTESTS", format!("{part}:"));
+        }
         command.env("RDKAFKA_TEST_CONF", run.logs.join("test.conf"));
         // Some tests call Kafka's scripts, or compare with its Java client.
         command.env("KAFKA_PATH", run.tools.part("suites-java")?).env("KAFKA_JARS", run.tools.part("kafka")?.join("libs"));
@@ -66,19 +122,27 @@ impl Librdkafka {
         Ok(command)
     }
 
-    fn run_number(&self, run: &Run<'_>, number: &str) -> Result<Vec<Case>> {
-        let log = run.logs.join(format!("{number}.log"));
+    fn run_one(&self, run: &Run<'_>, ask: &Ask) -> Result<Vec<Case>> {
+        let name = match ask {
+            Ask::Number(number) => number.clone(),
+            Ask::Part { part, .. } => format!("{}-{part}", ask.number()),
+        };
+        let log = run.logs.join(format!("{name}.log"));
         if log.exists() {
-            fs::rename(&log, run.logs.join(format!("{number}-first.log")))?;
+            fs::rename(&log, run.logs.join(format!("{name}-first.log")))?;
         }
-        let ended = Logged::start(&mut self.command(run, number)?, &log)?.wait(PATIENCE)?;
+        let ended = Logged::start(&mut self.command(run, ask)?, &log)?.wait(PATIENCE)?;
         let said = read(&log);
         let mut results = summary(&said);
-        for name in names(run.tools, self.scenario)?.iter().filter(|name| name.starts_with(number)) {
-            let how = || match ended {
-                Some(status) => format!("{status}: {}", last_failure(&said)),
-                None => format!("did not end in {PATIENCE:?}: {}", last_failure(&said)),
-            };
+        let how = || match ended {
+            Some(status) => format!("{status}: {}", last_failure(&said)),
+            None => format!("did not end in {PATIENCE:?}: {}", last_failure(&said)),
+        };
+        if let Ask::Part { test, part } = ask {
+            let outcome = results.remove(test).unwrap_or_else(|| Outcome::Failed(how()));
+            return Ok(vec![Case { name: format!("{test}/{part}"), outcome }]);
+        }
+        for name in names(run.tools, self.scenario)?.iter().filter(|name| name.starts_with(ask.number())) {
             results.entry(name.clone()).or_insert_with(|| Outcome::Failed(how()));
         }
         Ok(results.into_iter().map(|(name, outcome)| Case { name, outcome }).collect())
@@ -106,8 +170,8 @@ impl Suite for Librdkafka {
             run.subject.bootstrap
         );
         fs::write(run.logs.join("test.conf"), conf)?;
-        let numbers: BTreeSet<&str> = cases.iter().map(|case| &case[..4]).collect();
-        in_parallel(&numbers.into_iter().collect::<Vec<_>>(), run.jobs, |number| self.run_number(run, number))
+        let asks: BTreeSet<Ask> = cases.iter().map(|case| Ask::for_case(case)).collect();
+        in_parallel(&asks.into_iter().collect::<Vec<_>>(), run.jobs, |ask| self.run_one(run, ask))
     }
 }
 
@@ -127,7 +191,11 @@ fn build_java_helpers(run_: &Run<'_>) -> Result<()> {
 /// The tests of a scenario that need a broker and have no known issue, from the table in `test.c`.
 fn names(tools: &Tools, scenario: &str) -> Result<Vec<String>> {
     let table = fs::read_to_string(tests_folder(tools)?.join("test.c")).context("librdkafka's test.c")?;
-    Ok(table_entries(&table, scenario))
+    let (whole, parts) = IN_PARTS;
+    let split = |name: String| -> Vec<String> {
+        if name == whole { parts.iter().map(|part| format!("{whole}/{part}")).collect() } else { vec![name] }
+    };
+    Ok(table_entries(&table, scenario).into_iter().flat_map(split).collect())
 }
 
 fn table_entries(source: &str, scenario: &str) -> Vec<String> {
