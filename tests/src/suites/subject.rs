@@ -41,9 +41,10 @@ const SETTINGS: [(&str, &str); 2] =
     // Groups of tests are small and start at once; kafka-python tests a session of three seconds.
     [("group.initial.rebalance.delay.ms", "0"), ("group.min.session.timeout.ms", "1000")];
 
-/// What only Kafka needs to be told: an authorizer that lets everybody do what is not forbidden.
-const KAFKA_ONLY: [(&str, &str); 2] = [
+/// What only Kafka needs to be told: an authorizer, which lets everybody do everything.
+const KAFKA_ONLY: [(&str, &str); 3] = [
     ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
+    ("super.users", "User:ANONYMOUS"),
     ("allow.everyone.if.no.acl.found", "true"),
 ];
 
