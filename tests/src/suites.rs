@@ -5,7 +5,7 @@
 //! happened. A case that is not listed must pass; one that fails is tried once more, alone, because a busy machine breaks
 //! clients' deadlines; a listed one that passes must leave the list. Lists may only shrink.
 //!
-//! [`catalogue`] holds the suites; the program `frazil-suites` runs them all, a test of `it` the fast selection.
+//! [`catalogue`] holds the suites; the program `frazil-suites` runs them, all (`make suites`) or the fast selection (`make test`).
 
 pub mod checks;
 pub mod connect;
@@ -126,6 +126,14 @@ impl Selection {
             wanted.entry(suite.to_owned()).or_default().push(case.trim().to_owned());
         }
         Ok(Selection::Fast(wanted))
+    }
+
+    /// Whether it could want a case of that suite at all.
+    pub fn wants_some_of(&self, suite: &str) -> bool {
+        match self {
+            Selection::All | Selection::Containing(_) => true,
+            Selection::Fast(wanted) => wanted.contains_key(suite),
+        }
     }
 
     fn wants(&self, suite: &str, case: &str) -> bool {

@@ -79,7 +79,7 @@ fn main() -> Result<ExitCode> {
     };
     let mut verdicts = Vec::new();
     let mut broken = 0;
-    for suite in chosen {
+    for suite in chosen.into_iter().filter(|suite| selection.wants_some_of(suite.name())) {
         match suites::run_suite(suite.as_ref(), against, &selection, arguments.jobs, &logs.join(suite.name())) {
             Ok(verdict) => {
                 print!("{verdict}");
@@ -93,6 +93,7 @@ fn main() -> Result<ExitCode> {
     }
     println!("{}, {} s; what each case said: {}", total(&verdicts, broken), began.elapsed().as_secs(), logs.display());
     let is_good = broken == 0 && verdicts.iter().all(Verdict::is_good);
+    println!("{}", as_cargo_says(&verdicts, broken, is_good));
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -104,6 +105,15 @@ fn list(chosen: &[Box<dyn Suite>]) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The line that cargo ends a test program with: .ci/run adds them up.
+fn as_cargo_says(verdicts: &[Verdict], broken: usize, is_good: bool) -> String {
+    let passed: usize = verdicts.iter().map(|verdict| verdict.passed).sum();
+    let failed: usize = broken + verdicts.iter().map(|verdict| verdict.failed.len()).sum::<usize>();
+    let excused: usize = verdicts.iter().map(Verdict::excused).sum();
+    let result = if is_good { "ok" } else { "FAILED" };
+    format!("test result: {result}. {passed} passed; {failed} failed; {excused} ignored; 0 measured; 0 filtered out")
 }
 
 fn total(verdicts: &[Verdict], broken: usize) -> String {

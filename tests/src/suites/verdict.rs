@@ -80,6 +80,11 @@ impl Verdict {
         self.failed.is_empty()
     }
 
+    /// Listed cases that did not pass or were not run.
+    pub fn excused(&self) -> usize {
+        self.excused.values().sum()
+    }
+
     /// Cases that did not pass and are listed, of one kind.
     pub fn count(&self, kind: Kind) -> usize {
         self.excused.iter().filter(|((other, _), _)| *other == kind).map(|(_, count)| count).sum()
