@@ -6,8 +6,11 @@ CARGO ?= cargo
 export FRAZIL_CACHE ?= $(CURDIR)/.cache
 TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 ARGS ?=
+# Whom the suites run against, frazil or kafka (the oracle), and which of them; all when none is named.
+AGAINST ?= frazil
+SUITES ?=
 
-.PHONY: help run run-minio build build-release tools test bench fmt lint
+.PHONY: help run run-minio build build-release tools tools-suites test suites bench fmt lint
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -27,8 +30,16 @@ run-minio: build ## the same on an S3 bucket: a MinIO started for it, data in ./
 tools: ## what the tests run against: MinIO, kcat, Python clients, Apache Kafka
 	tests/tools/install
 
-test: tools build ## everything: unit, conformance, crash points, simulation, real clients
+test: tools-suites build ## everything: unit, conformance, crash points, simulation, real clients, some of the suites
 	$(CARGO) test --workspace --locked $(ARGS)
+	$(TARGET_DIR)/debug/frazil-suites --fast
+
+tools-suites: tools
+	tests/tools/install suites
+
+suites: tools-suites build ## other projects' own test suites (SUITES="librdkafka java", AGAINST=kafka, ARGS="--case 0081")
+	$(CARGO) build --workspace --bin frazil-suites --locked
+	$(TARGET_DIR)/debug/frazil-suites --against $(AGAINST) $(ARGS) $(SUITES)
 
 build-release:
 	$(CARGO) build --workspace --bins --release --locked

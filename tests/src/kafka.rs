@@ -1,4 +1,4 @@
-//! Apache Kafka 4.1.1, one KRaft node, put together from its jars: oracle and peer.
+//! Apache Kafka 4.1.1, one KRaft node or several, put together from its jars: oracle and peer.
 
 use crate::command::run;
 use crate::{Tools, answers_kafka, free_address};
@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct KafkaProcess {
     child: Child,
     address: SocketAddr,
+    controller: SocketAddr,
+    cluster_id: String,
     _folder: TempDir,
 }
 
@@ -25,28 +27,36 @@ impl KafkaProcess {
     /// Formats and starts a node whose data lie in a new folder below `parent`, with `extra` broker properties such as
     /// `("log.flush.interval.messages", "1")`, and waits until it answers.
     pub fn start(tools: &Tools, parent: &Path, extra: &[(&str, &str)]) -> Result<KafkaProcess> {
-        let folder = TempDir::with_prefix_in("kafka-", parent)?;
+        KafkaProcess::start_at(free_address(), tools, parent, extra)
+    }
+
+    /// As [`KafkaProcess::start`], listening at `address`.
+    pub fn start_at(
+        address: SocketAddr,
+        tools: &Tools,
+        parent: &Path,
+        extra: &[(&str, &str)],
+    ) -> Result<KafkaProcess> {
+        let controller = free_address();
+        let own = [
+            ("process.roles", "broker,controller".to_owned()),
+            ("node.id", "1".to_owned()),
+            ("listeners", format!("PLAINTEXT://{address},CONTROLLER://{controller}")),
+        ];
+        let cluster_id = run(tools.java("kafka.tools.StorageTool").arg("random-uuid"), PATIENCE)?.text();
+        start_node(tools, parent, Node { address, controller, cluster_id: cluster_id.trim(), is_first: true, own: &own, extra })
+    }
+
+    /// Starts one more broker of the same cluster, which has this node's controller.
+    pub fn join(&self, tools: &Tools, parent: &Path, node_id: u32, extra: &[(&str, &str)]) -> Result<KafkaProcess> {
         let address = free_address();
-        let properties = folder.path().join("server.properties");
-        fs::write(&properties, server_properties(folder.path(), address, extra))?;
-        format_storage(tools, &properties)?;
-        let log = folder.path().join("server.log");
-        let mut child = server(tools, &properties)
-            .stdin(Stdio::null())
-            .stdout(File::create(&log)?)
-            .stderr(File::options().append(true).open(&log)?)
-            .spawn()
-            .context("starting Kafka")?;
-        let began = Instant::now();
-        while !answers_kafka(address) {
-            let ended = child.try_wait()?.is_some() || began.elapsed() > PATIENCE;
-            if ended {
-                let _ = child.kill();
-            }
-            ensure!(!ended, "Kafka does not answer:\n{}", fs::read_to_string(&log)?);
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(KafkaProcess { child, address, _folder: folder })
+        let own = [
+            ("process.roles", "broker".to_owned()),
+            ("node.id", node_id.to_string()),
+            ("listeners", format!("PLAINTEXT://{address}")),
+        ];
+        let (controller, cluster_id) = (self.controller, self.cluster_id.as_str());
+        start_node(tools, parent, Node { address, controller, cluster_id, is_first: false, own: &own, extra })
     }
 
     /// `host:port` for clients.
@@ -67,13 +77,48 @@ impl Drop for KafkaProcess {
     }
 }
 
-fn server_properties(folder: &Path, address: SocketAddr, extra: &[(&str, &str)]) -> String {
-    let controller = free_address();
+/// What makes a node.
+struct Node<'a> {
+    address: SocketAddr,
+    controller: SocketAddr,
+    cluster_id: &'a str,
+    is_first: bool,
+    own: &'a [(&'a str, String)],
+    extra: &'a [(&'a str, &'a str)],
+}
+
+fn start_node(tools: &Tools, parent: &Path, node: Node<'_>) -> Result<KafkaProcess> {
+    let folder = TempDir::with_prefix_in("kafka-", parent)?;
+    let properties = folder.path().join("server.properties");
+    fs::write(&properties, server_properties(folder.path(), &node))?;
+    let mut format = tools.java("kafka.tools.StorageTool");
+    format.args(["format", "-t", node.cluster_id, "-c"]).arg(&properties);
+    run(format.args(node.is_first.then_some("--standalone")), PATIENCE)?;
+    let log = folder.path().join("server.log");
+    let mut child = server(tools, &properties)
+        .stdin(Stdio::null())
+        .stdout(File::create(&log)?)
+        .stderr(File::options().append(true).open(&log)?)
+        .spawn()
+        .context("starting Kafka")?;
+    let began = Instant::now();
+    while !answers_kafka(node.address) {
+        let ended = child.try_wait()?.is_some() || began.elapsed() > PATIENCE;
+        if ended {
+            let _ = child.kill();
+        }
+        ensure!(!ended, "Kafka does not answer:\n{}", fs::read_to_string(&log)?);
+        thread::sleep(Duration::from_millis(20));
+    }
+    let (address, controller, cluster_id) = (node.address, node.controller, node.cluster_id.to_owned());
+    Ok(KafkaProcess { child, address, controller, cluster_id, _folder: folder })
+}
+
+/// Java takes the last of two lines about one property, so `extra` may change what stands before it.
+fn server_properties(folder: &Path, node: &Node<'_>) -> String {
     let mut text = format!(
-        "process.roles=broker,controller\n\
-         node.id=1\n\
-         controller.quorum.bootstrap.servers={controller}\n\
-         listeners=PLAINTEXT://{address},CONTROLLER://{controller}\n\
+        "controller.quorum.bootstrap.servers={}\n\
+         advertised.listeners=PLAINTEXT://{}\n\
          controller.listener.names=CONTROLLER\n\
          listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
          log.dirs={}\n\
@@ -81,20 +126,15 @@ fn server_properties(folder: &Path, address: SocketAddr, extra: &[(&str, &str)])
          transaction.state.log.replication.factor=1\n\
          transaction.state.log.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n",
+        node.controller,
+        node.address,
         folder.join("data").display()
     );
-    for (name, value) in extra {
+    let own = node.own.iter().map(|(name, value)| (*name, value.as_str()));
+    for (name, value) in own.chain(node.extra.iter().copied()) {
         text.push_str(&format!("{name}={value}\n"));
     }
     text
-}
-
-fn format_storage(tools: &Tools, properties: &Path) -> Result<()> {
-    let cluster = run(tools.java("kafka.tools.StorageTool").arg("random-uuid"), PATIENCE)?.text();
-    let mut format = tools.java("kafka.tools.StorageTool");
-    format.args(["format", "--standalone", "-t", cluster.trim(), "-c"]).arg(properties);
-    run(&mut format, PATIENCE)?;
-    Ok(())
 }
 
 /// As its own start script runs it, with 1 GiB of heap; unlike the tools, with both compilers.

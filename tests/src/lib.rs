@@ -10,6 +10,7 @@ pub mod frazil;
 pub mod kafka;
 pub mod minio;
 pub mod simulation;
+pub mod suites;
 pub mod tools;
 
 pub use command::{Finished, run, run_with_input};

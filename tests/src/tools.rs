@@ -21,6 +21,13 @@ impl Tools {
         Ok(Tools { cache })
     }
 
+    /// The folder of one part of the cache, such as `suites-java`; an error says how to fill it.
+    pub fn part(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.cache.join(name);
+        ensure!(folder.join(".complete").exists(), "{} is missing: run `make tools-suites`", folder.display());
+        Ok(folder.canonicalize()?)
+    }
+
     /// A Python of the virtual environment, running the script at `path` below the repository.
     pub fn python(&self, path: &str) -> Command {
         let mut command = Command::new(self.cache.join("python/bin/python"));
