@@ -150,10 +150,14 @@ impl Subject {
         let words = |words: &[&str]| words.iter().map(|word| text(word)).collect();
         let request = ListGroupsRequest::default().with_states_filter(words(states)).with_types_filter(words(types));
         let answer = self.ask(5, &request).await;
-        let mut rows: Vec<_> = answer.groups.iter().map(|row| {
-            let names = [&row.group_id.0, &row.protocol_type, &row.group_state, &row.group_type];
-            names.map(ToString::to_string)
-        }).collect();
+        let mut rows: Vec<_> = answer
+            .groups
+            .iter()
+            .map(|row| {
+                let names = [&row.group_id.0, &row.protocol_type, &row.group_state, &row.group_type];
+                names.map(ToString::to_string)
+            })
+            .collect();
         rows.sort();
         self.note(&format!("list {states:?} {types:?}"), (answer.error_code, rows));
     }
@@ -173,9 +177,13 @@ impl Subject {
         };
         let request = OffsetDeleteRequest::default().with_group_id(id(group));
         let answer = self.ask(0, &request.with_topics(places.iter().map(topic).collect())).await;
-        let mut rows: Vec<_> = answer.topics.iter().map(|topic| {
-            (topic.name.0.to_string(), topic.partitions.iter().map(|row| row.error_code).collect::<Vec<_>>())
-        }).collect();
+        let mut rows: Vec<_> = answer
+            .topics
+            .iter()
+            .map(|topic| {
+                (topic.name.0.to_string(), topic.partitions.iter().map(|row| row.error_code).collect::<Vec<_>>())
+            })
+            .collect();
         rows.sort();
         self.note(&format!("delete offsets of {group:?} {places:?}"), (answer.error_code, rows));
     }
@@ -188,10 +196,15 @@ impl Subject {
         let wanted = wanted.with_member_epoch(epoch).with_topics(Some(topics.iter().map(topic).collect()));
         let answer = self.ask(9, &OffsetFetchRequest::default().with_groups(vec![wanted])).await;
         let group = &answer.groups[0];
-        let rows: Vec<_> = group.topics.iter().flat_map(|topic| &topic.partitions).map(|row| {
-            let metadata = row.metadata.as_ref().map(ToString::to_string);
-            (row.committed_offset, row.committed_leader_epoch, metadata, row.error_code)
-        }).collect();
+        let rows: Vec<_> = group
+            .topics
+            .iter()
+            .flat_map(|topic| &topic.partitions)
+            .map(|row| {
+                let metadata = row.metadata.as_ref().map(ToString::to_string);
+                (row.committed_offset, row.committed_leader_epoch, metadata, row.error_code)
+            })
+            .collect();
         self.note(question, (group.error_code, rows));
     }
 
@@ -287,7 +300,8 @@ async fn one_member(subject: &mut Subject) {
 
 async fn commits(subject: &mut Subject, member: &str) {
     let long = "x".repeat(4_097);
-    let places = [("used", 0, "note"), ("unused", 0, ""), ("used", 9, ""), ("no-such-topic", 0, ""), ("used", 1, &long)];
+    let places =
+        [("used", 0, "note"), ("unused", 0, ""), ("used", 9, ""), ("no-such-topic", 0, ""), ("used", 1, &long)];
     subject.commit("commit", 9, &commit("g", member, 1, &places)).await;
     subject.commit("commit, other generation", 9, &commit("g", member, 0, &places)).await;
     subject.commit("commit, other member", 9, &commit("g", "stranger", 1, &places)).await;
@@ -342,6 +356,9 @@ async fn requests_about_groups_are_answered_as_kafka_answers_them() {
     let expected = say_everything(&kafka.bootstrap()).await;
     let actual = say_everything(&frazil.bootstrap()).await;
     let differences: Vec<_> = expected.iter().zip(&actual).filter(|(kafka, frazil)| kafka != frazil).collect();
-    let shown: Vec<_> = differences.iter().map(|(kafka, frazil)| format!("{}\n  kafka:  {}\n  frazil: {}", kafka.0, kafka.1, frazil.1)).collect();
+    let shown: Vec<_> = differences
+        .iter()
+        .map(|(kafka, frazil)| format!("{}\n  kafka:  {}\n  frazil: {}", kafka.0, kafka.1, frazil.1))
+        .collect();
     assert!(differences.is_empty(), "{} of {} differ:\n{}", shown.len(), expected.len(), shown.join("\n"));
 }

@@ -31,12 +31,7 @@ impl KafkaProcess {
     }
 
     /// As [`KafkaProcess::start`], listening at `address`.
-    pub fn start_at(
-        address: SocketAddr,
-        tools: &Tools,
-        parent: &Path,
-        extra: &[(&str, &str)],
-    ) -> Result<KafkaProcess> {
+    pub fn start_at(address: SocketAddr, tools: &Tools, parent: &Path, extra: &[(&str, &str)]) -> Result<KafkaProcess> {
         let controller = free_address();
         let own = [
             ("process.roles", "broker,controller".to_owned()),
@@ -44,7 +39,11 @@ impl KafkaProcess {
             ("listeners", format!("PLAINTEXT://{address},CONTROLLER://{controller}")),
         ];
         let cluster_id = run(tools.java("kafka.tools.StorageTool").arg("random-uuid"), PATIENCE)?.text();
-        start_node(tools, parent, Node { address, controller, cluster_id: cluster_id.trim(), is_first: true, own: &own, extra })
+        start_node(
+            tools,
+            parent,
+            Node { address, controller, cluster_id: cluster_id.trim(), is_first: true, own: &own, extra },
+        )
     }
 
     /// Starts one more broker of the same cluster, which has this node's controller.

@@ -122,7 +122,8 @@ impl Selection {
         let text = fs::read_to_string(lists().join("fast.txt"))?;
         let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let (suite, case) = line.split_once(' ').with_context(|| format!("fast.txt: `suite case`, not {line:?}"))?;
+            let (suite, case) =
+                line.split_once(' ').with_context(|| format!("fast.txt: `suite case`, not {line:?}"))?;
             wanted.entry(suite.to_owned()).or_default().push(case.trim().to_owned());
         }
         Ok(Selection::Fast(wanted))
@@ -170,7 +171,11 @@ pub fn run_suite(
         wanted.into_iter().partition(|case| exceptions.is_worth_running(case, against));
     prepare(logs)?;
     let began = Instant::now();
-    let cases = if runnable.is_empty() { Vec::new() } else { run_cases(suite, &tools, against, &exceptions, &runnable, jobs, logs)? };
+    let cases = if runnable.is_empty() {
+        Vec::new()
+    } else {
+        run_cases(suite, &tools, against, &exceptions, &runnable, jobs, logs)?
+    };
     Ok(Verdict::new(suite.name(), against, &exceptions, cases, &left_out, began.elapsed()))
 }
 

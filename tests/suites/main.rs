@@ -55,7 +55,8 @@ impl Arguments {
         for name in &self.suites {
             ensure!(known.contains(&name.as_str()), "no suite {name:?}: {}", known.join(", "));
         }
-        let is_chosen = |suite: &dyn Suite| self.suites.is_empty() || self.suites.iter().any(|name| name == suite.name());
+        let is_chosen =
+            |suite: &dyn Suite| self.suites.is_empty() || self.suites.iter().any(|name| name == suite.name());
         Ok(all.into_iter().filter(|suite| is_chosen(suite.as_ref())).collect())
     }
 

@@ -15,7 +15,7 @@ pub use layers::{ConfigError, ConfigErrors, Origin, Resolved, Sources, Value, re
 
 use frazil_base::BrokerId;
 use frazil_log::LogOptions;
-use keys::Kind;
+use keys::{Key, Kind};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;

@@ -147,8 +147,15 @@ pub fn read_committed(scene: &Scene<'_>, bootstrap: &str, topic: &str) -> Result
     let read = scene.tool(
         "consumer.ConsoleConsumer",
         &[
-            "--bootstrap-server", bootstrap, "--topic", topic, "--from-beginning", "--timeout-ms", "10000",
-            "--consumer-property", "isolation.level=read_committed",
+            "--bootstrap-server",
+            bootstrap,
+            "--topic",
+            topic,
+            "--from-beginning",
+            "--timeout-ms",
+            "10000",
+            "--consumer-property",
+            "isolation.level=read_committed",
         ],
     )?;
     Ok(read.lines().map(str::to_owned).collect())

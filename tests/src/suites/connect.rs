@@ -65,7 +65,11 @@ impl Worker {
              status.storage.topic={}\nstatus.storage.replication.factor=1\nstatus.storage.partitions=2\n\
              exactly.once.source.support=enabled\noffset.flush.interval.ms=1000\n\
              session.timeout.ms=6000\nheartbeat.interval.ms=1000\nscheduled.rebalance.max.delay.ms=1000\n",
-            scene.bootstrap(), own("cluster"), own("configs"), own("offsets"), own("statuses"),
+            scene.bootstrap(),
+            own("cluster"),
+            own("configs"),
+            own("offsets"),
+            own("statuses"),
         );
         let settings = scene.file(&format!("{name}.properties"), &settings)?;
         let mut java = scene.java("org.apache.kafka.connect.cli.ConnectDistributed")?;

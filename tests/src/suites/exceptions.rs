@@ -59,7 +59,8 @@ impl Exceptions {
     fn parse(text: &str) -> Result<Exceptions> {
         let mut found = BTreeMap::new();
         for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let parts = line.split_once(' ').and_then(|(kind, rest)| Some((Kind::parse(kind)?, rest.split_once(" -- ")?)));
+            let parts =
+                line.split_once(' ').and_then(|(kind, rest)| Some((Kind::parse(kind)?, rest.split_once(" -- ")?)));
             let Some((kind, (case, reason))) = parts else { bail!("`kind case -- reason`, not {line:?}") };
             let exception = Exception { kind, reason: reason.trim().to_owned() };
             ensure!(!exception.reason.is_empty(), "without a reason: {line:?}");

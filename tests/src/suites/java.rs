@@ -77,7 +77,12 @@ fn client_compatibility(scene: &Scene<'_>) -> Result<()> {
     let topic = scene.own("topic");
     scene.create_topic(&topic, 1)?;
     let supported = [
-        "offsets-for-times", "cluster-id", "create-topics", "describe-acls", "describe-configs", "idempotent-producer",
+        "offsets-for-times",
+        "cluster-id",
+        "create-topics",
+        "describe-acls",
+        "describe-configs",
+        "idempotent-producer",
     ];
     let mut arguments = vec!["--topic".to_owned(), topic, "--num-cluster-nodes".to_owned(), "1".to_owned()];
     arguments.extend(["--expect-record-too-large-exception".to_owned(), "False".to_owned()]);

@@ -69,7 +69,8 @@ fn short_name(line: &str) -> Option<&str> {
 fn results(log: &str) -> Vec<Case> {
     let mut found = BTreeMap::new();
     for line in log.lines() {
-        let summary = ["PASSED ", "FAILED ", "ERROR "].iter().find_map(|state| Some((*state, line.strip_prefix(state)?)));
+        let summary =
+            ["PASSED ", "FAILED ", "ERROR "].iter().find_map(|state| Some((*state, line.strip_prefix(state)?)));
         if let Some((state, rest)) = summary
             && let Some(name) = short_name(rest)
         {

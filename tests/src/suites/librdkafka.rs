@@ -117,7 +117,9 @@ impl Librdkafka {
         }
         command.env("RDKAFKA_TEST_CONF", run.logs.join("test.conf"));
         // Some tests call Kafka's scripts, or compare with its Java client.
-        command.env("KAFKA_PATH", run.tools.part("suites-java")?).env("KAFKA_JARS", run.tools.part("kafka")?.join("libs"));
+        command
+            .env("KAFKA_PATH", run.tools.part("suites-java")?)
+            .env("KAFKA_JARS", run.tools.part("kafka")?.join("libs"));
         command.env("BROKERS", &run.subject.bootstrap).env("LD_LIBRARY_PATH", "../src:../src-cpp");
         Ok(command)
     }

@@ -43,7 +43,8 @@ struct Sides<'a> {
 
 impl<'a> Sides<'a> {
     fn new(scene: &'a Scene<'a>) -> Result<Sides<'a>> {
-        let other = KafkaProcess::start(scene.run.tools, scene.folder.path(), &[("auto.create.topics.enable", "false")])?;
+        let other =
+            KafkaProcess::start(scene.run.tools, scene.folder.path(), &[("auto.create.topics.enable", "false")])?;
         Ok(Sides { scene, other })
     }
 
@@ -124,7 +125,8 @@ fn both_ways(scene: &Scene<'_>) -> Result<()> {
     sides.arrived(&other, "subject.invoices", 2 * RECORDS)?;
     for (bootstrap, group, topic) in [(&subject, "packers", "other.orders"), (&other, "clerks", "subject.invoices")] {
         wait_until(&format!("{group} has positions in {topic}"), PATIENCE, || {
-            let described = sides.tool(bootstrap, "consumer.group.ConsumerGroupCommand", &["--describe", "--group", group], "");
+            let described =
+                sides.tool(bootstrap, "consumer.group.ConsumerGroupCommand", &["--describe", "--group", group], "");
             Ok(described.is_ok_and(|text| text.lines().filter(|line| line.contains(topic)).count() == 3))
         })?;
     }
@@ -150,10 +152,12 @@ fn exactly_once_killed(scene: &Scene<'_>) -> Result<()> {
         sides.fill(&other, &there, round * RECORDS, (round + 1) * RECORDS)?;
         sides.fill(&subject, &here, round * RECORDS, (round + 1) * RECORDS)?;
         if round < 2 {
-            let some = |bootstrap: &str, topic: &str| Ok::<_, anyhow::Error>({
-                let listed = sides.tool(bootstrap, "TopicCommand", &["--list"], "")?;
-                listed.lines().any(|name| name == topic) && !read_committed(scene, bootstrap, topic)?.is_empty()
-            });
+            let some = |bootstrap: &str, topic: &str| {
+                Ok::<_, anyhow::Error>({
+                    let listed = sides.tool(bootstrap, "TopicCommand", &["--list"], "")?;
+                    listed.lines().any(|name| name == topic) && !read_committed(scene, bootstrap, topic)?.is_empty()
+                })
+            };
             wait_until("something was mirrored", PATIENCE, || some(&subject, &format!("other.{there}")))?;
             mirror.kill();
             mirror = sides.mirror(&topics, "nobody", exactly_once)?;

@@ -96,8 +96,15 @@ impl<'a> WordCount<'a> {
     /// Each word's counts as a read_committed consumer sees them, in order.
     fn output(&self) -> Result<BTreeMap<String, Vec<u64>>> {
         let arguments = [
-            "--topic", &self.output, "--from-beginning", "--timeout-ms", "10000",
-            "--consumer-property", "isolation.level=read_committed", "--property", "print.key=true",
+            "--topic",
+            &self.output,
+            "--from-beginning",
+            "--timeout-ms",
+            "10000",
+            "--consumer-property",
+            "isolation.level=read_committed",
+            "--property",
+            "print.key=true",
         ];
         let read = self.scene.tool("consumer.ConsoleConsumer", &arguments)?;
         let mut output: BTreeMap<String, Vec<u64>> = BTreeMap::new();
@@ -120,7 +127,11 @@ impl<'a> WordCount<'a> {
         for (word, count) in expected {
             let found = output.get(&word).cloned().unwrap_or_default();
             let wrong = (1..=count).zip(&found).find(|(should, is)| should != *is);
-            ensure!(wrong.is_none(), "{word}: the counts go wrong here (should be, is): {wrong:?}, {} in all", found.len());
+            ensure!(
+                wrong.is_none(),
+                "{word}: the counts go wrong here (should be, is): {wrong:?}, {} in all",
+                found.len()
+            );
             ensure!(found.len() as u64 == count, "{word}: {} counts instead of {count}", found.len());
         }
         waited
@@ -179,8 +190,20 @@ fn application_reset(scene: &Scene<'_>) -> Result<()> {
 /// Kafka's system test of Streams: a driver that produces and verifies, and the application beside it.
 fn smoke_test(scene: &Scene<'_>) -> Result<()> {
     let topics = [
-        "data", "echo", "max", "min", "min-suppressed", "min-raw", "dif", "sum", "sws-raw", "sws-suppressed", "cnt",
-        "avg", "tagg", "fk",
+        "data",
+        "echo",
+        "max",
+        "min",
+        "min-suppressed",
+        "min-raw",
+        "dif",
+        "sum",
+        "sws-raw",
+        "sws-suppressed",
+        "cnt",
+        "avg",
+        "tagg",
+        "fk",
     ];
     for topic in topics {
         scene.create_topic(topic, 5)?;
@@ -190,7 +213,8 @@ fn smoke_test(scene: &Scene<'_>) -> Result<()> {
         let text = format!("bootstrap.servers={}\nstate.dir={}\n{more}", scene.bootstrap(), folder.display());
         scene.file(&format!("{state}.properties"), &text)
     };
-    let eos = "processing.guarantee=exactly_once_v2\nacceptable.recovery.lag=9223372036854775807\nsession.timeout.ms=6000\n";
+    let eos =
+        "processing.guarantee=exactly_once_v2\nacceptable.recovery.lag=9223372036854775807\nsession.timeout.ms=6000\n";
     let class = "org.apache.kafka.streams.tests.StreamsSmokeTest";
     let mut application = scene.java(class)?;
     let application = scene.start(application.args([settings("one", eos)?.as_str(), "process"]), "application")?;

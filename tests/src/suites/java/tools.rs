@@ -39,7 +39,8 @@ fn group_that_read(scene: &Scene<'_>, topic: &str, count: usize) -> Result<Strin
 fn row(described: &str, topic: &str, partition: u32) -> Result<Vec<String>> {
     let partition = partition.to_string();
     let rows = described.lines().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-    let mut wanted = rows.filter(|cells| cells.get(1).is_some_and(|cell| cell == topic) && cells.get(2) == Some(&partition));
+    let mut wanted =
+        rows.filter(|cells| cells.get(1).is_some_and(|cell| cell == topic) && cells.get(2) == Some(&partition));
     wanted.next().with_context(|| format!("no row for {topic} {partition} in:\n{described}"))
 }
 
@@ -186,7 +187,9 @@ pub fn consumer_groups_members(scene: &Scene<'_>) -> Result<()> {
         java.args(["--bootstrap-server", scene.bootstrap(), "--topic", &topic, "--group-id", &group]);
         let member = scene.start(java.args(["--group-protocol", protocol]), protocol)?;
         wait_until("it has partitions", PATIENCE, || Ok(scene.said_by(protocol).contains("partitions_assigned")))?;
-        wait_until("it committed what it read", PATIENCE, || Ok(scene.said_by(protocol).contains("offsets_committed")))?;
+        wait_until("it committed what it read", PATIENCE, || {
+            Ok(scene.said_by(protocol).contains("offsets_committed"))
+        })?;
         let state = scene.tool(GROUPS, &["--describe", "--group", &group, "--state"])?;
         contains(&state, &["Stable", scene.bootstrap()])?;
         let members = scene.tool(GROUPS, &["--describe", "--group", &group, "--members", "--verbose"])?;
@@ -356,7 +359,8 @@ pub fn console_consumer_pattern(scene: &Scene<'_>) -> Result<()> {
     for protocol in ["classic", "consumer"] {
         let pattern = format!("{}.*", &topic[..topic.len() - 2]);
         let property = format!("group.protocol={protocol}");
-        let arguments = ["--include", &pattern, "--from-beginning", "--max-messages", "20", "--consumer-property", &property];
+        let arguments =
+            ["--include", &pattern, "--from-beginning", "--max-messages", "20", "--consumer-property", &property];
         ensure!(scene.tool(CONSUMER, &arguments)?.lines().count() == 20, "not 20 records with {protocol}");
     }
     Ok(())
