@@ -236,7 +236,7 @@ fn connectors_are_managed(scene: &Scene<'_>) -> Result<()> {
     source.write(500)?;
     let sink = scene.folder.path().join("sink.txt");
     wait_until("the sink has all lines", PATIENCE, || Ok(lines_of(&sink).len() >= source.written))?;
-    let state = |connector: &str| Ok::<_, anyhow::Error>(worker.get(&format!("connectors/{connector}/status"))?);
+    let state = |connector: &str| worker.get(&format!("connectors/{connector}/status"));
     worker.ask(Method::PUT, "connectors/sink/pause", None)?;
     wait_until("the sink pauses", PATIENCE, || Ok(state("sink")?["tasks"][0]["state"] == "PAUSED"))?;
     worker.ask(Method::PUT, "connectors/sink/resume", None)?;
