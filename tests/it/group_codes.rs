@@ -136,7 +136,7 @@ impl Subject {
         let request = request.with_include_authorized_operations(version >= 3);
         let answer = self.ask(version, &request).await;
         let group = &answer.groups[0];
-        let members: Vec<_> = group.members.iter().map(|member| {
+        let members = group.members.iter().map(|member| {
             let (client, host) = (member.client_id.to_string(), member.client_host.to_string());
             (client, host, member.member_metadata.clone(), member.member_assignment.clone())
         });
