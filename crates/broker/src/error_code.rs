@@ -69,6 +69,7 @@ pub(crate) fn of_refusal(refusal: Refusal) -> ResponseError {
         Refusal::InvalidProducerIdMapping => ResponseError::InvalidProducerIdMapping,
         Refusal::StaleProducerEpoch => ResponseError::ProducerFenced,
         Refusal::InvalidTxnState => ResponseError::InvalidTxnState,
+        Refusal::ConcurrentTransactions => ResponseError::ConcurrentTransactions,
     }
 }
 

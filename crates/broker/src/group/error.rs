@@ -61,7 +61,9 @@ impl GroupError {
             Refusal::StaleProducerEpoch => GroupError::StaleProducerEpoch,
             Refusal::InvalidTxnState => GroupError::InvalidTxnState,
             // The memory was behind the log; asking again finds it where the log is.
-            Refusal::StaleGeneration | Refusal::GroupKind => GroupError::CoordinatorNotAvailable,
+            Refusal::StaleGeneration | Refusal::GroupKind | Refusal::ConcurrentTransactions => {
+                GroupError::CoordinatorNotAvailable
+            }
             Refusal::Repeated | Refusal::TopicExists | Refusal::UnknownTopic | Refusal::InvalidPartitions => {
                 GroupError::CoordinatorNotAvailable
             }

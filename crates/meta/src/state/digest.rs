@@ -101,5 +101,6 @@ fn refusal_code(refusal: Refusal) -> u8 {
         Refusal::InvalidProducerIdMapping => 12,
         Refusal::StaleProducerEpoch => 13,
         Refusal::InvalidTxnState => 14,
+        Refusal::ConcurrentTransactions => 15,
     }
 }

@@ -20,7 +20,7 @@ pub struct Group {
     /// The committed offsets.
     pub offsets: BTreeMap<TopicPartition, CommittedOffset>,
     /// Offsets that take effect when a transaction commits, by its producer id.
-    pub pending: BTreeMap<i64, BTreeMap<TopicPartition, OffsetCommit>>,
+    pub pending: BTreeMap<i64, BTreeMap<TopicPartition, CommittedOffset>>,
     /// Record time of the last change of its members, or of its creation; milliseconds since 1970.
     pub changed_ms: i64,
     /// The record that changed its members last, and the registration that wrote it; zero if none has.
@@ -85,14 +85,16 @@ pub struct CommittedOffset {
     pub leader_epoch: i32,
     /// The client's note.
     pub metadata: String,
-    /// Record time of the commit, or of its transaction's end; milliseconds since 1970.
+    /// Record time of the commit, then of its transaction's end; milliseconds since 1970.
     pub committed_ms: i64,
+    /// The record that brought it. When a transaction ends, what was committed after its own offset stays (as in Kafka).
+    pub(super) recorded: Seq,
 }
 
 impl CommittedOffset {
-    fn new(commit: OffsetCommit, committed_ms: i64) -> CommittedOffset {
-        let OffsetCommit { offset, leader_epoch, metadata } = commit;
-        CommittedOffset { offset, leader_epoch, metadata, committed_ms }
+    fn new(commit: &OffsetCommit, committed_ms: i64, recorded: Seq) -> CommittedOffset {
+        let OffsetCommit { offset, leader_epoch, metadata } = commit.clone();
+        CommittedOffset { offset, leader_epoch, metadata, committed_ms, recorded }
     }
 }
 
@@ -180,9 +182,11 @@ impl Group {
     /// The transaction of this producer ended: its offsets take effect, or vanish.
     fn end_transaction(&mut self, producer_id: i64, commit: bool, now_ms: i64) {
         let offsets = self.pending.remove(&producer_id).unwrap_or_default();
-        if commit {
-            let committed = |(partition, offset)| (partition, CommittedOffset::new(offset, now_ms));
-            self.offsets.extend(offsets.into_iter().map(committed));
+        for (partition, offset) in offsets.into_iter().filter(|_| commit) {
+            let later = self.offsets.get(&partition).is_some_and(|present| present.recorded > offset.recorded);
+            if !later {
+                self.offsets.insert(partition, CommittedOffset { committed_ms: now_ms, ..offset });
+            }
         }
     }
 
@@ -333,17 +337,17 @@ impl State {
             Some(fence) => Some(self.join_group(seq, record, &commit.group, fence)?),
         };
         let known = commit.offsets.iter().filter(|(partition, _)| self.topics.partition(*partition).is_some());
-        let known: Vec<_> = known.cloned().collect();
-        if known.is_empty() {
+        let committed = |(partition, commit): &(TopicPartition, OffsetCommit)| {
+            (*partition, CommittedOffset::new(commit, record.time_ms, seq))
+        };
+        let offsets: Vec<_> = known.map(committed).collect();
+        if offsets.is_empty() {
             return Ok(());
         }
         let group = self.groups.get_or_create(&commit.group, record.time_ms);
         match producer_id {
-            Some(producer_id) => group.pending.entry(producer_id).or_default().extend(known),
-            None => {
-                let committed = |(partition, commit)| (partition, CommittedOffset::new(commit, record.time_ms));
-                group.offsets.extend(known.into_iter().map(committed));
-            }
+            Some(producer_id) => group.pending.entry(producer_id).or_default().extend(offsets),
+            None => group.offsets.extend(offsets),
         }
         Ok(())
     }

@@ -74,6 +74,8 @@ pub enum Refusal {
     StaleProducerEpoch,
     /// There is no such transaction, or it ended otherwise.
     InvalidTxnState,
+    /// Its producer ends another transaction than the one that is open: the writer's view was old. It may try again.
+    ConcurrentTransactions,
 }
 
 /// What became of a run.

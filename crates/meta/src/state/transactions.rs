@@ -126,6 +126,9 @@ impl Transaction {
         let is_client = matches!(end.reason, EndReason::Client { .. });
         match self.ended {
             _ if is_current.is_ok() && is_meant && (is_client || !end.commit) => Ok(Ending::Now),
+            // With the epoch unchanged nobody can tell a late retry from a writer that has not seen the transaction
+            // which is open now. The first has nobody waiting for it, the second must not be told that it succeeded.
+            _ if is_current.is_ok() && self.is_ongoing() && is_client => Err(Refusal::ConcurrentTransactions),
             Some(ended) if is_repeated && is_client && ended.commit == end.commit => Ok(Ending::Before),
             Some(_) if is_repeated => Err(Refusal::InvalidTxnState),
             _ => {

@@ -12,6 +12,9 @@ use crate::record::{self, OffsetCommit, QuotaEntity, ScramCredential, read_list,
 use frazil_base::{Epoch, Seq, TopicPartition};
 use std::collections::{BTreeMap, VecDeque};
 
+/// Offsets of a group.
+type Offsets = BTreeMap<TopicPartition, CommittedOffset>;
+
 pub(super) fn write(writer: &mut Writer, state: &State) {
     writer.count(state.groups.iter().len());
     state.groups.iter().for_each(|(id, group)| write_group(writer, id, group));
@@ -139,25 +142,25 @@ fn write_group(writer: &mut Writer, id: &str, group: &Group) {
     writer.zigzag(group.changed_ms);
     writer.varint(group.changed_at.0);
     writer.varint(group.changed_by.0);
-    writer.count(group.offsets.len());
-    let (mut topic, mut time_ms) = (None, group.changed_ms);
-    for (partition, CommittedOffset { offset, leader_epoch, metadata, committed_ms }) in &group.offsets {
+    write_offsets(writer, &group.offsets, group.changed_ms);
+    writer.count(group.pending.len());
+    for (producer, offsets) in &group.pending {
+        writer.zigzag(*producer);
+        write_offsets(writer, offsets, group.changed_ms);
+    }
+}
+
+fn write_offsets(writer: &mut Writer, offsets: &Offsets, changed_ms: i64) {
+    writer.count(offsets.len());
+    let (mut topic, mut time_ms, mut seq) = (None, changed_ms, 0);
+    for (partition, CommittedOffset { offset, leader_epoch, metadata, committed_ms, recorded }) in offsets {
         write::partition(writer, &mut topic, *partition);
         writer.zigzag(*offset);
         write::number(writer, *leader_epoch);
         writer.string(metadata);
         writer.zigzag(committed_ms.wrapping_sub(time_ms));
-        time_ms = *committed_ms;
-    }
-    writer.count(group.pending.len());
-    for (producer, offsets) in &group.pending {
-        writer.zigzag(*producer);
-        writer.count(offsets.len());
-        let mut topic = None;
-        for (partition, offset) in offsets {
-            write::partition(writer, &mut topic, *partition);
-            write::offset_commit(writer, offset);
-        }
+        writer.zigzag(recorded.0.wrapping_sub(seq) as i64);
+        (time_ms, seq) = (*committed_ms, recorded.0);
     }
 }
 
@@ -187,23 +190,23 @@ fn read_group(reader: &mut Reader<'_>) -> Result<Group, DecodeError> {
     };
     let changed_ms = reader.zigzag()?;
     let (changed_at, changed_by) = (Seq(reader.varint()?), Epoch(reader.varint()?));
-    let (mut topic, mut committed_ms) = (None, changed_ms);
-    let offsets = read_map(reader, 5, |reader| {
-        let partition = record::read::partition(reader, &mut topic)?;
-        let OffsetCommit { offset, leader_epoch, metadata } = record::read::offset_commit(reader)?;
-        committed_ms = committed_ms.wrapping_add(reader.zigzag()?);
-        Ok((partition, CommittedOffset { offset, leader_epoch, metadata, committed_ms }))
+    let offsets = read_offsets(reader, changed_ms)?;
+    let pending = read_map(reader, 2, |reader| {
+        let (producer_id, offsets) = (reader.zigzag()?, read_offsets(reader, changed_ms)?);
+        if offsets.is_empty() { Err(reader.invalid("no offsets")) } else { Ok((producer_id, offsets)) }
     })?;
-    let pending = read_map(reader, 2, |reader| Ok((reader.zigzag()?, read_pending(reader)?)))?;
     Ok(Group { kind, offsets, pending, changed_ms, changed_at, changed_by })
 }
 
-fn read_pending(reader: &mut Reader<'_>) -> Result<BTreeMap<TopicPartition, OffsetCommit>, DecodeError> {
-    let mut topic = None;
-    let offsets = read_map(reader, 4, |reader| {
-        Ok((record::read::partition(reader, &mut topic)?, record::read::offset_commit(reader)?))
-    })?;
-    if offsets.is_empty() { Err(reader.invalid("the offsets of a transaction")) } else { Ok(offsets) }
+fn read_offsets(reader: &mut Reader<'_>, changed_ms: i64) -> Result<Offsets, DecodeError> {
+    let (mut topic, mut committed_ms, mut seq) = (None, changed_ms, 0u64);
+    read_map(reader, 6, |reader| {
+        let partition = record::read::partition(reader, &mut topic)?;
+        let OffsetCommit { offset, leader_epoch, metadata } = record::read::offset_commit(reader)?;
+        committed_ms = committed_ms.wrapping_add(reader.zigzag()?);
+        seq = seq.wrapping_add(reader.zigzag()? as u64);
+        Ok((partition, CommittedOffset { offset, leader_epoch, metadata, committed_ms, recorded: Seq(seq) }))
+    })
 }
 
 /// Entries with strictly ascending keys.

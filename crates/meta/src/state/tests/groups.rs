@@ -146,8 +146,13 @@ fn at_epoch(member_id: &str, member_epoch: i32) -> GroupFence {
 fn a_committed_offset_is_kept_with_its_note_epoch_and_time() {
     let mut site = Site::new();
     assert_eq!(site.commit(GroupFence::None, 12), Ok(()));
-    let expected =
-        CommittedOffset { offset: 12, leader_epoch: 4, metadata: "note".into(), committed_ms: site.cluster.now_ms };
+    let expected = CommittedOffset {
+        offset: 12,
+        leader_epoch: 4,
+        metadata: "note".into(),
+        committed_ms: site.cluster.now_ms,
+        recorded: site.cluster.state.applied(),
+    };
     assert_eq!(site.group().offsets[&at(site.topic, 0)], expected);
     assert_eq!((&site.group().kind, site.group().epoch()), (&GroupKind::Offsets, 0));
 }

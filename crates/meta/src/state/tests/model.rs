@@ -158,8 +158,14 @@ impl Pair {
 
     fn group_step(&self, step: &Step) -> Option<(String, Command)> {
         let epoch_of = |group: u8| self.model.coordinated.groups.get(&group_id(group)).map_or(0, |group| group.epoch);
+        let changed = |group: u8| self.model.coordinated.groups.get(&group_id(group))?.changed;
+        let everything = self.cluster.state.applied();
+        // A late one was written before the last change of the members.
+        let seen = |group: u8, is_late: bool| {
+            changed(group).filter(|_| is_late).map_or(everything, |(at, _)| Seq(at.0.saturating_sub(1)))
+        };
         Some(match step {
-            Step::Generation { group, ahead, members } => {
+            Step::Generation { group, ahead, members, is_late } => {
                 let members = (0u8..3).filter(|member| members & (1 << member) != 0).map(classic_member).collect();
                 let generation = GroupGeneration {
                     group: group_id(*group),
@@ -168,13 +174,14 @@ impl Pair {
                     protocol: None,
                     leader: None,
                     members,
-                    seen: Seq(u64::MAX),
+                    seen: seen(*group, *is_late),
                 };
                 (group_id(*group), Command::GroupGeneration(generation))
             }
-            Step::Consumers { group, ahead, upserted, removed, classic } => {
+            Step::Consumers { group, ahead, upserted, removed, classic, is_late } => {
                 let epoch = epoch_of(*group) + ahead;
-                let update = consumer_update(group_id(*group), epoch, (*upserted, *removed, *classic));
+                let update =
+                    consumer_update(group_id(*group), epoch, (*upserted, *removed, *classic), seen(*group, *is_late));
                 (group_id(*group), Command::ConsumerGroup(update))
             }
             Step::CommitOffsets(commits) => {
@@ -332,11 +339,10 @@ fn compare_group(model: &Model, real: &Group, group: &ModelGroup) {
     };
     assert_eq!((kind, real.epoch()), (group.kind.clone(), group.epoch));
     assert_eq!(real.member_count(), group.members.len());
-    let offsets: BTreeMap<_, _> = real.offsets.iter().map(|(at, committed)| (*at, committed.offset)).collect();
-    assert_eq!(offsets, model.offsets(group));
-    let offsets_of = |offsets: &BTreeMap<TopicPartition, OffsetCommit>| {
-        offsets.iter().map(|(at, commit)| (*at, commit.offset)).collect::<BTreeMap<_, _>>()
+    let offsets_of = |offsets: &BTreeMap<TopicPartition, CommittedOffset>| {
+        offsets.iter().map(|(at, committed)| (*at, committed.offset)).collect::<BTreeMap<_, _>>()
     };
+    assert_eq!(offsets_of(&real.offsets), model.offsets(group));
     let pending: BTreeMap<_, _> = real.pending.iter().map(|(id, offsets)| (*id, offsets_of(offsets))).collect();
     assert_eq!(pending, model.pending(group));
 }

@@ -48,5 +48,5 @@ fn a_partition_takes_few_bytes_of_a_snapshot() {
 #[test]
 fn a_committed_offset_a_transactional_id_and_a_group_are_small() {
     let offset = size_of::<TopicPartition>() + size_of::<CommittedOffset>();
-    assert_eq!((offset, size_of::<Transaction>(), size_of::<Group>()), (80, 168, 160));
+    assert_eq!((offset, size_of::<Transaction>(), size_of::<Group>()), (88, 168, 176));
 }

@@ -282,6 +282,21 @@ fn offsets_need_the_present_epoch_and_without_bumped_epochs_an_added_group() {
 }
 
 #[test]
+fn an_offset_committed_after_that_of_a_transaction_stays_when_it_ends() {
+    let mut site = Site::new();
+    site.commit_offset("readers", 5, true).expect("implicit");
+    let offset = OffsetCommit { offset: 9, leader_epoch: 0, metadata: String::new() };
+    let offsets = vec![(site.at(0), offset)];
+    let later = GroupCommit { group: "readers".into(), fence: GroupFence::None, txn: None, offsets };
+    assert_eq!(site.run(Command::CommitOffsets { commits: vec![later] }), Outcome::PerItem(vec![Ok(())]));
+    site.end(true, NEW);
+    assert_eq!(site.committed("readers"), Some(9));
+    site.commit_offset("readers", 11, true).expect("implicit");
+    site.end(true, NEW);
+    assert_eq!(site.committed("readers"), Some(11));
+}
+
+#[test]
 fn a_group_with_offsets_of_an_open_transaction_is_not_deleted() {
     let mut site = Site::new();
     site.commit_offset("readers", 3, true).expect("implicit");

@@ -82,6 +82,9 @@ impl Id {
         if asked == self.present() && self.open().is_some_and(|txn| means(txn.started)) && (is_client || !end.commit) {
             return Ok(true);
         }
+        if asked == self.present() && self.open().is_some() && is_client {
+            return Err(Refusal::ConcurrentTransactions);
+        }
         if let Some((producer_id, epoch, started, commit)) = self.last_end
             && asked == (producer_id, epoch)
             && means(started)
@@ -118,12 +121,14 @@ pub(super) struct ModelGroup {
     pub(super) epoch: i32,
     /// Epoch of each member (of a consumer group), and whether it speaks the classic protocol.
     pub(super) members: BTreeMap<String, (i32, bool)>,
+    /// The last change of members, and who wrote it.
+    pub(super) changed: Option<(Seq, Epoch)>,
     events: Vec<Event>,
 }
 
 impl ModelGroup {
     fn new() -> ModelGroup {
-        ModelGroup { kind: Kind::Offsets, epoch: 0, members: BTreeMap::new(), events: Vec::new() }
+        ModelGroup { kind: Kind::Offsets, epoch: 0, members: BTreeMap::new(), changed: None, events: Vec::new() }
     }
 
     fn check(&self, fence: &GroupFence) -> Result<(), Refusal> {
@@ -227,8 +232,20 @@ impl Model {
                 }
                 self.end(seq, record.time_ms, end)
             }
-            Command::GroupGeneration(new) => of_group(&new.group).and_then(|()| self.generation(new)),
-            Command::ConsumerGroup(update) => of_group(&update.group).and_then(|()| self.update(update)),
+            Command::GroupGeneration(new) => {
+                of_group(&new.group)?;
+                self.check_seen(&new.group, new.seen, record.epoch)?;
+                let outcome = self.generation(new)?;
+                self.note_change(&new.group, seq, record.epoch);
+                Ok(outcome)
+            }
+            Command::ConsumerGroup(update) => {
+                of_group(&update.group)?;
+                self.check_seen(&update.group, update.seen, record.epoch)?;
+                let outcome = self.update(update)?;
+                self.note_change(&update.group, seq, record.epoch);
+                Ok(outcome)
+            }
             Command::CommitOffsets { commits } => {
                 let commit = |commit: &GroupCommit| {
                     of_group(&commit.group)?;
@@ -337,6 +354,19 @@ impl Model {
         marked
     }
 
+    /// Whether nobody else changed the members since the writer looked.
+    fn check_seen(&self, group: &str, seen: Seq, writer: Epoch) -> Result<(), Refusal> {
+        let changed = self.coordinated.groups.get(group).and_then(|group| group.changed);
+        match changed {
+            Some((at, by)) if at > seen && by != writer => Err(Refusal::NotCoordinator),
+            _ => Ok(()),
+        }
+    }
+
+    fn note_change(&mut self, group: &str, seq: Seq, writer: Epoch) {
+        self.coordinated.groups.get_mut(group).expect("just changed").changed = Some((seq, writer));
+    }
+
     fn generation(&mut self, new: &GroupGeneration) -> Result<Outcome, Refusal> {
         let group = self.coordinated.groups.entry(new.group.clone()).or_insert_with(ModelGroup::new);
         if new.generation < group.epoch {
@@ -418,15 +448,17 @@ impl Model {
         };
         let mut effects: Vec<_> = group.events.iter().filter_map(effect).collect();
         effects.sort_by_key(|(at, _)| *at);
-        let mut offsets = BTreeMap::new();
-        for (_, Event { partition, offset, .. }) in effects {
-            match offset {
-                Some(offset) => offsets.insert(partition, offset),
-                None => offsets.remove(&partition),
-            };
+        // With the record that brought each: when a transaction ends, what was committed after its own offset stays.
+        let mut offsets: BTreeMap<TopicPartition, (Seq, i64)> = BTreeMap::new();
+        for (_, Event { partition, offset, at, .. }) in effects {
+            match (offset, offsets.get(&partition)) {
+                (None, _) => drop(offsets.remove(&partition)),
+                (Some(_), Some((later, _))) if *later > at => {}
+                (Some(offset), _) => drop(offsets.insert(partition, (at, offset))),
+            }
         }
-        offsets.retain(|partition, _| self.has(*partition));
-        offsets
+        let there = offsets.into_iter().filter(|(partition, _)| self.has(*partition));
+        there.map(|(partition, (_, offset))| (partition, offset)).collect()
     }
 
     /// Offsets of open transactions, by producer id.
@@ -488,7 +520,7 @@ fn consumer_member(member: u8, member_epoch: i32, is_classic: bool) -> ConsumerM
 }
 
 /// Members are bits.
-pub(super) fn consumer_update(group: String, epoch: i32, bits: (u8, u8, u8)) -> ConsumerGroupUpdate {
+pub(super) fn consumer_update(group: String, epoch: i32, bits: (u8, u8, u8), seen: Seq) -> ConsumerGroupUpdate {
     let (upserted, removed, classic) = bits;
     let of = |bits: u8| (0u8..3).filter(move |member| bits & (1 << member) != 0);
     ConsumerGroupUpdate {
@@ -498,6 +530,6 @@ pub(super) fn consumer_update(group: String, epoch: i32, bits: (u8, u8, u8)) -> 
         assignor: "uniform".into(),
         upserted: of(upserted).map(|member| consumer_member(member, epoch, classic & (1 << member) != 0)).collect(),
         removed: of(removed).map(|member| format!("member-{member}")).collect(),
-        seen: Seq(u64::MAX),
+        seen,
     }
 }

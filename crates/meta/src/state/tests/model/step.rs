@@ -24,8 +24,8 @@ pub(in super::super) enum Step {
     Init { id: u8, expected: Option<Who> },
     Add { id: u8, who: Who, partitions: Vec<(usize, i32)>, group: Option<u8> },
     End { id: u8, who: Who, commit: bool, reason: EndReason, named: Named },
-    Generation { group: u8, ahead: i32, members: u8 },
-    Consumers { group: u8, ahead: i32, upserted: u8, removed: u8, classic: u8 },
+    Generation { group: u8, ahead: i32, members: u8, is_late: bool },
+    Consumers { group: u8, ahead: i32, upserted: u8, removed: u8, classic: u8, is_late: bool },
     CommitOffsets(Vec<CommitStep>),
     DeleteGroups(Vec<u8>),
     DeleteOffsets { group: u8, partitions: Vec<(usize, i32)> },
@@ -158,6 +158,7 @@ fn any_group_step() -> impl Strategy<Value = Step> {
         3 => (0u8..3, back()).prop_map(|(member, back)| Fence::Classic { member, back }),
         3 => (0u8..3, back()).prop_map(|(member, back)| Fence::Consumer { member, back }),
     ];
+    let late = || proptest::bool::weighted(0.2);
     let txn = option::weighted(0.7, (0u8..2, any_who(), proptest::bool::weighted(0.8)));
     let commit = (0u8..2, fence, txn, vec(any_place(), 0..3)).prop_map(|(group, fence, txn, offsets)| CommitStep {
         group,
@@ -166,10 +167,11 @@ fn any_group_step() -> impl Strategy<Value = Step> {
         offsets,
     });
     prop_oneof![
-        2 => (0u8..2, -1i32..2, 0u8..8)
-            .prop_map(|(group, ahead, members)| Step::Generation { group, ahead, members }),
-        2 => (0u8..2, -1i32..2, 0u8..8, 0u8..8, 0u8..8).prop_map(|(group, ahead, upserted, removed, classic)| {
-            Step::Consumers { group, ahead, upserted, removed, classic }
+        2 => (0u8..2, -1i32..2, 0u8..8, late())
+            .prop_map(|(group, ahead, members, is_late)| Step::Generation { group, ahead, members, is_late }),
+        2 => (0u8..2, -1i32..2, (0u8..8, 0u8..8, 0u8..8), late()).prop_map(|(group, ahead, bits, is_late)| {
+            let (upserted, removed, classic) = bits;
+            Step::Consumers { group, ahead, upserted, removed, classic, is_late }
         }),
         8 => vec(commit, 1..4).prop_map(Step::CommitOffsets),
         1 => vec(0u8..2, 0..3).prop_map(Step::DeleteGroups),

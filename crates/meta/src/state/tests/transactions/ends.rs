@@ -44,9 +44,11 @@ fn kafka_17754_a_late_end_never_touches_the_next_transaction_without_bumped_epoc
         site.add(&[0], &[]);
         site.produce(0, batch(99, 0, sequence, 1));
         let before = site.stability(0);
-        assert_eq!(site.run(Command::EndTransaction(late.clone())), ended(producer_id, epoch), "the next one is open");
         let opposite = EndTransaction { commit: !commit, ..late.clone() };
-        assert_eq!(site.run(Command::EndTransaction(opposite)), refused(Refusal::InvalidTxnState));
+        for late in [late.clone(), opposite] {
+            let outcome = site.run(Command::EndTransaction(late));
+            assert_eq!(outcome, refused(Refusal::ConcurrentTransactions), "the next one is open");
+        }
         assert_eq!(site.stability(0), before);
         assert!(site.transaction().is_ongoing());
         site.end(next, OLD);
