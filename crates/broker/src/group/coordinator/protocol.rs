@@ -118,9 +118,9 @@ impl Protocol {
     }
 
     /// This broker stood still for so long, and heard nobody meanwhile.
-    pub fn postpone(&mut self, by_ms: u64) {
+    pub fn postpone(&mut self, now_ms: u64, by_ms: u64) {
         match self {
-            Protocol::Classic(group) => group.postpone(by_ms),
+            Protocol::Classic(group) => group.postpone(now_ms, by_ms),
             Protocol::Consumer(_) => (),
         }
     }

@@ -64,7 +64,7 @@ impl GroupCoordinator {
         let now_ms = self.0.alarms.now_ms();
         let late_ms = now_ms.saturating_sub(at_ms);
         if late_ms >= PAUSE_MS {
-            kept.protocol.postpone(late_ms);
+            kept.protocol.postpone(now_ms, late_ms);
         }
         let effects = kept.protocol.due(now_ms);
         self.perform(&slot, &mut kept, effects);

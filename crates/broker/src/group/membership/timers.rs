@@ -40,10 +40,14 @@ impl Membership {
         self.take_effects()
     }
 
-    /// Moves everything that is due at some time: the coordinator was held up, so silence means nothing.
-    pub fn postpone(&mut self, by_ms: u64) {
+    /// The coordinator was held up for `by_ms`, so silence means nothing: sessions start anew, everything else that is due
+    /// at some time is due so much later.
+    pub fn postpone(&mut self, now_ms: u64, by_ms: u64) {
         let later = |at_ms: &mut u64| *at_ms = at_ms.saturating_add(by_ms);
-        self.members.values_mut().for_each(|member| later(&mut member.expires_ms));
+        for member in self.members.values_mut() {
+            let session_ms = member.session_timeout_ms.max(0) as u64;
+            member.expires_ms = member.expires_ms.max(now_ms.saturating_add(session_ms));
+        }
         self.pending.values_mut().for_each(later);
         self.sync_wait.iter_mut().for_each(|wait| later(&mut wait.until_ms));
         if let Phase::Preparing { until_ms, .. } = &mut self.phase {

@@ -198,14 +198,20 @@ impl Scene {
         if let Some(update) = self.coordinator.take_update() {
             self.rows.apply(update);
         }
+        self.find_zombies();
+        for (number, answer, is_lost) in std::mem::take(&mut self.outbox) {
+            if is_lost { self.clients[number].miss() } else { self.clients[number].hear(answer) }
+        }
+        // One may have been fenced while the answer to its joining waited for the record.
+        self.find_zombies();
+        assert_eq!(&self.rows.members, self.coordinator.members());
+    }
+
+    fn find_zombies(&mut self) {
         for client in &mut self.clients {
             let is_in = self.rows.members.contains_key(&client.member_id);
             client.is_zombie |= client.epoch != 0 && !is_in;
         }
-        for (number, answer, is_lost) in std::mem::take(&mut self.outbox) {
-            if is_lost { self.clients[number].miss() } else { self.clients[number].hear(answer) }
-        }
-        assert_eq!(&self.rows.members, self.coordinator.members());
     }
 
     fn crash(&mut self, after_commit: bool) {
