@@ -4,6 +4,7 @@ use super::chance::Chance;
 use super::clients::until_dead;
 use super::history::Event;
 use super::world::{Broker, World};
+use frazil_base::Epoch;
 use kafka_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::{Request, StrBytes};
 use std::collections::BTreeMap;
@@ -79,12 +80,14 @@ pub struct Caller {
     /// What it leaves to chance.
     pub chance: Chance,
     coordinators: BTreeMap<(Kind, String), Arc<Broker>>,
+    /// Per broker id the newest process that it talked to. An address leads to the older one no longer.
+    newest: BTreeMap<i32, Epoch>,
 }
 
 impl Caller {
     /// A client that knows nothing yet.
     pub fn new(world: Arc<World>, chance: Chance) -> Caller {
-        Caller { world, chance, coordinators: BTreeMap::new() }
+        Caller { world, chance, coordinators: BTreeMap::new(), newest: BTreeMap::new() }
     }
 
     /// Whether the client stalls here, or is killed.
@@ -184,8 +187,14 @@ impl Caller {
         }
     }
 
-    fn found(&self, found: &FindCoordinatorResponse) -> Option<Arc<Broker>> {
-        if found.error_code == 0 { self.world.broker(found.node_id.0, &self.chance) } else { None }
+    fn found(&mut self, found: &FindCoordinatorResponse) -> Option<Arc<Broker>> {
+        if found.error_code != 0 {
+            return None;
+        }
+        let newest = self.newest.entry(found.node_id.0).or_default();
+        let broker = self.world.broker(found.node_id.0, *newest, &self.chance)?;
+        *newest = broker.log.epoch();
+        Some(broker)
     }
 
     /// Notes a code that real clients would end with.

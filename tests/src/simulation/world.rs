@@ -7,7 +7,7 @@ use super::link::{Link, LinkedLog, LinkedStore, Luck, Mode, Network};
 use super::plan::{Engine, Plan};
 use frazil_base::clock::TokioClock;
 use frazil_base::entropy::SeededEntropy;
-use frazil_base::{BrokerId, Clock, Env, Seq, TopicId, TopicPartition};
+use frazil_base::{BrokerId, Clock, Env, Epoch, Seq, TopicId, TopicPartition};
 use frazil_broker::BrokerSettings;
 use frazil_broker::testing::Door;
 use frazil_log::layout::{SNAPSHOT_PREFIX, snapshot_of_key};
@@ -174,9 +174,9 @@ impl World {
         self.found(chance, |_| true)
     }
 
-    /// A broker of this id; `None` if it is not there, or not any more.
-    pub fn broker(&self, id: i32, chance: &Chance) -> Option<Arc<Broker>> {
-        self.found(chance, |broker| broker.id == id)
+    /// A broker of this id that is no older than `epoch`; `None` if it is not there, or not any more.
+    pub fn broker(&self, id: i32, epoch: Epoch, chance: &Chance) -> Option<Arc<Broker>> {
+        self.found(chance, |broker| broker.id == id && broker.log.epoch() >= epoch)
     }
 
     fn found(&self, chance: &Chance, is_wanted: impl Fn(&Broker) -> bool) -> Option<Arc<Broker>> {
