@@ -1,20 +1,38 @@
 //! The whole data path in virtual time, from a seed: see `frazil_tests::simulation`.
 
 use frazil_meta::state::Mutation;
-use frazil_tests::simulation::{Engine, Plan, Report, run};
+use frazil_tests::simulation::{Engine, Fault, Plan, Report, run};
 
 const ENGINES: [Engine; 3] = [Engine::Object, Engine::Shared, Engine::SharedWithBodies];
 
 fn plan(engine: Engine, seed: u64) -> Plan {
-    Plan { seed, engine, producers: 6, batches: 200, chaos: true, mutation: None }
+    Plan {
+        seed,
+        engine,
+        producers: 6,
+        batches: 200,
+        streams: 0,
+        transactions: 0,
+        faults: &[Fault::Outages, Fault::Kills, Fault::Pauses, Fault::Clocks],
+        rounds: 40,
+        mutation: None,
+    }
+}
+
+/// Transactional producers, copiers and consumers, two of each, beside plain producers.
+fn streams(engine: Engine, seed: u64) -> Plan {
+    Plan { producers: 2, batches: 50, streams: 2, transactions: 60, faults: Fault::ALL, rounds: 60, ..plan(engine, seed) }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
 /// Seeds of a test: the one in `FRAZIL_SEED`, or the first `FRAZIL_SEEDS`, or `count`.
-fn seeds(count: u64) -> Vec<u64> {
-    let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+fn seeds(count: u64) -> std::ops::RangeInclusive<u64> {
     match number("FRAZIL_SEED") {
-        Some(seed) => vec![seed],
-        None => (1..=number("FRAZIL_SEEDS").unwrap_or(count)).collect(),
+        Some(seed) => seed..=seed,
+        None => 1..=number("FRAZIL_SEEDS").unwrap_or(count),
     }
 }
 
@@ -26,8 +44,9 @@ fn assert_kept(plan: Plan, report: &Report) {
     let place = std::env::temp_dir().join(format!("frazil-history-{:?}-{}.txt", plan.engine, plan.seed));
     let kept = std::fs::write(&place, report.history.text()).map(|()| place.display().to_string());
     panic!(
-        "{:?} with seed {}: {} violations, first\n{found}history: {kept:?}",
+        "{:?} and {:?} with seed {}: {} violations, first\n{found}history: {kept:?}",
         plan.engine,
+        plan.faults,
         plan.seed,
         report.violations.len()
     );
@@ -59,12 +78,49 @@ fn the_same_seed_twice_gives_the_same_history() {
 #[test]
 fn without_chaos_every_batch_is_acknowledged_at_once() {
     for engine in ENGINES {
-        let plan = Plan { chaos: false, ..plan(engine, 1) };
+        let plan = Plan { faults: &[], ..plan(engine, 1) };
         let report = run(plan);
         assert_kept(plan, &report);
         let failed =
             report.history.events().filter(|event| matches!(event, frazil_tests::simulation::Event::Failed { .. }));
         assert_eq!(failed.count(), 0, "nothing failed, so no attempt may");
+    }
+}
+
+/// Each class of faults by itself, and all together. `FRAZIL_OPERATIONS` goes on with further seeds until each class has
+/// seen as many requests.
+#[test]
+fn no_class_of_faults_breaks_a_transaction_or_a_group() {
+    let alone = Fault::ALL.iter().map(std::slice::from_ref);
+    let wanted = number("FRAZIL_OPERATIONS").unwrap_or(0);
+    for faults in alone.chain([Fault::ALL, &[]]) {
+        let began = std::time::Instant::now();
+        let (mut operations, mut runs) = (0, 0);
+        for seed in seeds(u64::MAX) {
+            let is_chosen = number("FRAZIL_SEED").or(number("FRAZIL_SEEDS")).is_some();
+            if runs >= DEFAULT_STREAM_SEEDS && operations >= wanted && !is_chosen {
+                break;
+            }
+            let engine = ENGINES[seed as usize % 3];
+            let plan = Plan { faults, ..streams(engine, seed) };
+            let report = run(plan);
+            assert_kept(plan, &report);
+            (operations, runs) = (operations + report.calls, runs + 1);
+        }
+        println!("{faults:?}: {operations} requests in {runs} runs, {:?}", began.elapsed());
+        assert!(operations > 500 * runs, "{faults:?}: {operations} requests in {runs} runs mean nothing");
+    }
+}
+
+const DEFAULT_STREAM_SEEDS: u64 = 3;
+
+#[test]
+fn the_same_seed_twice_gives_the_same_transactions_and_groups() {
+    for engine in ENGINES {
+        let (first, second) = (run(streams(engine, 7)), run(streams(engine, 7)));
+        let (first, second) = (first.history.text(), second.history.text());
+        let differing = first.lines().zip(second.lines()).find(|(first, second)| first != second);
+        assert!(first == second, "{engine:?} is not replayable: {differing:?}");
     }
 }
 
@@ -80,10 +136,58 @@ fn a_rule_broken_on_purpose_is_found() {
     ];
     for (mutation, engine) in rules {
         let found = (1..=30).find(|seed| {
-            let broken = Plan { mutation: Some(mutation), ..plan(engine, *seed) };
-            // A broken rule may also trip an assertion of the product; that is a finding too.
-            std::panic::catch_unwind(|| run(broken)).map_or(true, |report| !report.violations.is_empty())
+            is_found(Plan { mutation: Some(mutation), ..plan(engine, *seed) })
         });
         assert!(found.is_some(), "{mutation:?} on {engine:?} goes unnoticed");
     }
+}
+
+/// A broken rule may also trip an assertion of the product; that is a finding too.
+fn is_found(broken: Plan) -> bool {
+    std::panic::catch_unwind(|| run(broken)).map_or(true, |report| !report.violations.is_empty())
+}
+
+/// The same for the rules of transactions and groups, each with the faults that it protects from.
+fn assert_found(mutation: Mutation, faults: &'static [Fault]) {
+    let found = (1..=60).find(|seed| {
+        let broken = streams(Engine::Shared, *seed);
+        is_found(Plan { mutation: Some(mutation), faults, ..broken })
+    });
+    println!("{mutation:?}: found with seed {found:?}");
+    assert!(found.is_some(), "{mutation:?} goes unnoticed");
+}
+
+#[test]
+fn a_batch_of_an_ended_transaction_that_is_accepted_is_found() {
+    assert_found(Mutation::AcceptEndedTransaction, &[Fault::Network]);
+}
+
+#[test]
+fn offsets_of_a_stale_generation_that_are_accepted_are_found() {
+    assert_found(Mutation::AcceptStaleGeneration, Fault::ALL);
+}
+
+#[test]
+fn a_torn_end_of_a_transaction_is_found() {
+    assert_found(Mutation::TearEndTransaction, &[]);
+}
+
+#[test]
+fn an_end_that_hits_a_later_transaction_is_found() {
+    assert_found(Mutation::EndLaterTransaction, &[Fault::Network]);
+}
+
+#[test]
+fn records_of_a_stale_coordinator_that_take_effect_are_found() {
+    assert_found(Mutation::IgnoreCoordinator, &[Fault::Pauses, Fault::Kills]);
+}
+
+#[test]
+fn lost_offsets_of_a_transaction_are_found() {
+    assert_found(Mutation::LosePendingOffsets, &[]);
+}
+
+#[test]
+fn an_open_transaction_that_is_visible_is_found() {
+    assert_found(Mutation::ForgetOpenTransaction, &[]);
 }

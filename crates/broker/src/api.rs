@@ -186,7 +186,7 @@ pub(crate) async fn handle(node: &Arc<Node>, request: Request, stopping: Stoppin
         key::LIST_TRANSACTIONS => list_transactions::handle(node, &request),
         key::FIND_COORDINATOR => find_coordinator::handle(node, &request),
         key::OFFSET_COMMIT => offset_commit::handle(node, &request).await,
-        key::OFFSET_FETCH => offset_fetch::handle(node, &request),
+        key::OFFSET_FETCH => offset_fetch::handle(node, &request).await,
         key::JOIN_GROUP => join_group::handle(node, &request, stopping).await,
         key::HEARTBEAT => heartbeat::handle(node, &request),
         key::LEAVE_GROUP => leave_group::handle(node, &request, stopping).await,

@@ -1,4 +1,9 @@
-//! A client for tests: `kafka-protocol` over TCP, and the bytes themselves where a test wants to lie.
+//! A client for tests: `kafka-protocol` over TCP, and the bytes themselves where a test wants to lie. And the same server
+//! without TCP, behind a [`Door`].
+
+mod door;
+
+pub use door::Door;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use frazil_wire::{BatchBuilder, Compression};
@@ -54,18 +59,9 @@ impl Client {
 
     /// A whole frame with this client's next correlation id around any body.
     pub fn frame(&mut self, api_key: i16, version: i16, header_version: i16, body: &[u8]) -> io::Result<Bytes> {
-        let header = RequestHeader::default()
-            .with_request_api_key(api_key)
-            .with_request_api_version(version)
-            .with_correlation_id(self.next_correlation_id)
-            .with_client_id(Some(StrBytes::from_string(self.client_id.clone())));
+        let correlation_id = self.next_correlation_id;
         self.next_correlation_id += 1;
-        let mut frame = BytesMut::from(&[0; 4][..]);
-        header.encode(&mut frame, header_version).map_err(invalid)?;
-        frame.extend_from_slice(body);
-        let length = i32::try_from(frame.len() - 4).map_err(invalid)?;
-        frame[..4].copy_from_slice(&length.to_be_bytes());
-        Ok(frame.freeze())
+        request_frame(api_key, version, header_version, correlation_id, &self.client_id, body)
     }
 
     /// Sends bytes as they are.
@@ -77,16 +73,9 @@ impl Client {
     pub async fn receive<R: Request>(&mut self, version: i16) -> io::Result<R::Response> {
         let mut frame = self.receive_frame().await?;
         let header_version = <R::Response as HeaderVersion>::header_version(version);
-        let header = ResponseHeader::decode(&mut frame, header_version).map_err(invalid)?;
-        if header.correlation_id != self.answered {
-            return Err(invalid(format!("answer {} instead of {}", header.correlation_id, self.answered)));
-        }
+        let response = response_of(&mut frame, header_version, version, self.answered)?;
         self.answered += 1;
-        let response = R::Response::decode(&mut frame, version).map_err(invalid)?;
-        match frame.remaining() {
-            0 => Ok(response),
-            rest => Err(invalid(format!("{rest} bytes behind the answer"))),
-        }
+        Ok(response)
     }
 
     /// Skips an answer that will never come (acks=0).
@@ -149,6 +138,46 @@ impl Client {
         let response = self.call(12, &fetch_request(topic, partition, offset, max_wait_ms)).await?;
         let partition = response.responses.into_iter().next().and_then(|topic| topic.partitions.into_iter().next());
         partition.ok_or_else(|| invalid("an answer without a partition"))
+    }
+}
+
+/// A whole frame around a request's body.
+fn request_frame(
+    api_key: i16,
+    version: i16,
+    header_version: i16,
+    correlation_id: i32,
+    client_id: &str,
+    body: &[u8],
+) -> io::Result<Bytes> {
+    let header = RequestHeader::default()
+        .with_request_api_key(api_key)
+        .with_request_api_version(version)
+        .with_correlation_id(correlation_id)
+        .with_client_id(Some(StrBytes::from_string(client_id.to_owned())));
+    let mut frame = BytesMut::from(&[0; 4][..]);
+    header.encode(&mut frame, header_version).map_err(invalid)?;
+    frame.extend_from_slice(body);
+    let length = i32::try_from(frame.len() - 4).map_err(invalid)?;
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    Ok(frame.freeze())
+}
+
+/// The answer to the request of this correlation id, from a frame without its length.
+fn response_of<T: Decodable>(
+    frame: &mut Bytes,
+    header_version: i16,
+    version: i16,
+    correlation_id: i32,
+) -> io::Result<T> {
+    let header = ResponseHeader::decode(frame, header_version).map_err(invalid)?;
+    if header.correlation_id != correlation_id {
+        return Err(invalid(format!("answer {} instead of {correlation_id}", header.correlation_id)));
+    }
+    let response = T::decode(frame, version).map_err(invalid)?;
+    match frame.remaining() {
+        0 => Ok(response),
+        rest => Err(invalid(format!("{rest} bytes behind the answer"))),
     }
 }
 

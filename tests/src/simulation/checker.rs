@@ -3,6 +3,9 @@
 //! The log of a partition is rebuilt from what readers saw: one value per offset, for ever. Against it stand the
 //! promises made to producers. The names of the findings are those of Jepsen's Kafka work, where it has one.
 
+mod groups;
+mod transactions;
+
 use super::history::{Event, History, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -26,6 +29,18 @@ pub enum Violation {
     Gap(String),
     /// A client that never got on.
     Stuck(String),
+    /// A reader of committed records saw one of a transaction that was not committed (G1a), or not yet.
+    DirtyRead(String),
+    /// A part of a committed transaction is not visible.
+    TornTransaction(String),
+    /// Offsets that were committed in transactions disagree with the records of these.
+    CopyMismatch(String),
+    /// A group's committed offset went back.
+    OffsetWentBack(String),
+    /// Two members of one generation had the same partition.
+    SharedPartition(String),
+    /// A group went past a record that none of its members was given.
+    SkippedRecord(String),
 }
 
 impl fmt::Display for Violation {
@@ -49,8 +64,14 @@ pub fn check(history: &History) -> Vec<Violation> {
     }
     acknowledged(history, &logs, &mut found);
     gaps(history, &logs, &mut found);
+    let committed = committed(history);
+    transactions::check(history, &committed, &mut found);
+    groups::check(history, &committed, &mut found);
     found
 }
+
+/// Per partition the value at each offset.
+type Logs = BTreeMap<i32, BTreeMap<i64, Value>>;
 
 fn stuck(history: &History) -> Vec<Violation> {
     let stuck = history.events().filter_map(|event| match event {
@@ -75,10 +96,10 @@ fn sent(history: &History) -> Sent {
 }
 
 /// Per partition the value at each offset, as readers saw it.
-fn logs(history: &History, found: &mut Vec<Violation>) -> BTreeMap<i32, BTreeMap<i64, Value>> {
-    let mut logs: BTreeMap<i32, BTreeMap<i64, Value>> = BTreeMap::new();
+fn logs(history: &History, found: &mut Vec<Violation>) -> Logs {
+    let mut logs = Logs::new();
     for event in history.events() {
-        let Event::Read { reader, partition, offset, value } = event else { continue };
+        let Event::Read { reader, partition, offset, value, .. } = event else { continue };
         let Some(value) = value else {
             found.push(Violation::Invented(format!("reader {reader}: {partition}/{offset} is no record of this run")));
             continue;
@@ -87,6 +108,17 @@ fn logs(history: &History, found: &mut Vec<Violation>) -> BTreeMap<i32, BTreeMap
         if before.is_some_and(|before| before != *value) {
             let text = format!("reader {reader}: {partition}/{offset} was {before:?}, now {value}");
             found.push(Violation::InconsistentOffset(text));
+        }
+    }
+    logs
+}
+
+/// The same, as readers of committed records saw it.
+fn committed(history: &History) -> Logs {
+    let mut logs = Logs::new();
+    for event in history.events() {
+        if let Event::Read { partition, offset, value: Some(value), committed: true, .. } = event {
+            logs.entry(*partition).or_default().insert(*offset, *value);
         }
     }
     logs
@@ -112,17 +144,18 @@ fn duplicates(partition: i32, log: &BTreeMap<i64, Value>, found: &mut Vec<Violat
     }
 }
 
-/// Only idempotent producers are promised their order across failures.
+/// Only idempotent producers are promised their order across failures. What transactions left behind may come again.
 fn reordered(partition: i32, log: &BTreeMap<i64, Value>, sent: &Sent, found: &mut Vec<Violation>) {
     let mut newest: BTreeMap<u32, Value> = BTreeMap::new();
-    for (offset, value) in log.iter().filter(|(_, value)| sent.get(value).is_some_and(|(_, idempotent)| *idempotent)) {
+    let is_ordered = |value: &Value| value.txn == 0 && sent.get(value).is_some_and(|(_, idempotent)| *idempotent);
+    for (offset, value) in log.iter().filter(|(_, value)| is_ordered(value)) {
         if let Some(before) = newest.insert(value.producer, *value).filter(|before| before.number > value.number) {
             found.push(Violation::Reordered(format!("{value} at {partition}/{offset} stands behind {before}")));
         }
     }
 }
 
-fn acknowledged(history: &History, logs: &BTreeMap<i32, BTreeMap<i64, Value>>, found: &mut Vec<Violation>) {
+fn acknowledged(history: &History, logs: &Logs, found: &mut Vec<Violation>) {
     let empty = BTreeMap::new();
     let present: BTreeSet<Value> = logs.values().flat_map(|log| log.values().copied()).collect();
     for event in history.events() {
@@ -142,11 +175,16 @@ fn acknowledged(history: &History, logs: &BTreeMap<i32, BTreeMap<i64, Value>>, f
     }
 }
 
-fn gaps(history: &History, logs: &BTreeMap<i32, BTreeMap<i64, Value>>, found: &mut Vec<Violation>) {
+fn gaps(history: &History, logs: &Logs, found: &mut Vec<Violation>) {
+    let markers: BTreeSet<(i32, i64)> = history.events().filter_map(marker).collect();
     for event in history.events() {
         let Event::End { partition, log_start, next_offset } = event else { continue };
-        let missing =
-            (*log_start..*next_offset).find(|offset| logs.get(partition).is_none_or(|log| !log.contains_key(offset)));
+        let is_missing = |offset: &i64| {
+            let is_record = logs.get(partition).is_some_and(|log| log.contains_key(offset));
+            // Neither, or both at different times.
+            is_record == markers.contains(&(*partition, *offset))
+        };
+        let missing = (*log_start..*next_offset).find(is_missing);
         if let Some(offset) = missing {
             found.push(Violation::Gap(format!("{partition}/{offset} below the end {next_offset}")));
         }
@@ -157,12 +195,16 @@ fn gaps(history: &History, logs: &BTreeMap<i32, BTreeMap<i64, Value>>, found: &m
     }
 }
 
+fn marker(event: &Event) -> Option<(i32, i64)> {
+    if let Event::Marker { partition, offset, .. } = event { Some((*partition, *offset)) } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const A: Value = Value { producer: 1, number: 0 };
-    const B: Value = Value { producer: 1, number: 1 };
+    const A: Value = Value { producer: 1, number: 0, txn: 0 };
+    const B: Value = Value { producer: 1, number: 1, txn: 0 };
 
     fn sent(first: Value) -> Event {
         Event::Sent { partition: 0, first, count: 1, idempotent: true }
@@ -173,7 +215,7 @@ mod tests {
     }
 
     fn read(offset: i64, value: Value) -> Event {
-        Event::Read { reader: 0, partition: 0, offset, value: Some(value) }
+        Event::Read { reader: 0, partition: 0, offset, value: Some(value), committed: false }
     }
 
     fn end(next_offset: i64) -> Event {

@@ -5,12 +5,13 @@ use super::history::{Event, Value};
 use super::world::{Broker, World};
 use bytes::Bytes;
 use frazil_base::limits::DECOMPRESSED_BATCH_BYTES_MAX;
-use frazil_log::{FetchPartition, FetchPlan, Isolation, NewBatch, Placed, ProduceError};
+use frazil_base::TopicPartition;
+use frazil_log::{AbortedTransaction, FetchPartition, FetchPlan, Isolation, NewBatch, Placed, ProduceError};
 use frazil_meta::record::BatchProducer;
 use frazil_wire::batch::{BatchBuilder, Batches, ProducerFields};
 use frazil_wire::compression::Compression;
 use frazil_wire::record::Records;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ struct Waiting {
 /// Sends `batches` batches to one partition and ends when all were acknowledged, or, without idempotence, given up.
 pub async fn produce(world: Arc<World>, number: u32, partition: i32, idempotent: bool, batches: u32, chance: Chance) {
     let id = if idempotent { Some(producer_id(&world, &chance).await) } else { None };
-    let mut next = Value { producer: number, number: 0 };
+    let mut next = Value { producer: number, number: 0, txn: 0 };
     let mut window: VecDeque<Waiting> = VecDeque::new();
     let mut made = 0;
     while made < batches || !window.is_empty() {
@@ -131,7 +132,7 @@ fn settled(world: &World, partition: i32, waiting: &Waiting, answer: Option<Resu
 }
 
 /// What a client gets from a broker that may die: nothing, after a while.
-async fn until_dead<T>(broker: &Broker, answer: impl Future<Output = T>) -> Option<T> {
+pub async fn until_dead<T>(broker: &Broker, answer: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
         () = broker.link.cut() => None,
@@ -139,78 +140,104 @@ async fn until_dead<T>(broker: &Broker, answer: impl Future<Output = T>) -> Opti
     }
 }
 
+/// What a fetch saw.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Records by offset; the content is `None` when it is nothing that a run writes.
+    pub records: Vec<(i64, Option<Value>)>,
+    /// Offsets of markers.
+    pub markers: Vec<i64>,
+    /// The offset to go on from.
+    pub next: i64,
+}
+
 /// Follows one partition, now and then looking at old offsets again, until the world's producers are done.
-pub async fn read(world: Arc<World>, reader: u32, partition: i32, chance: Chance) {
+pub async fn read(world: Arc<World>, reader: u32, partition: i32, isolation: Isolation, chance: Chance) {
     let mut next = 0;
     while !world.is_finished() {
         let broker = world.any_broker(&chance).await;
         let offset = if next > 0 && chance.per_mille(200) { chance.within(0..next as u64) as i64 } else { next };
-        if let Some(seen) = fetch(&world, &broker, partition, offset, Duration::from_millis(500)).await {
-            next = next.max(note_read(&world, reader, partition, offset, &seen));
+        if let Some(seen) = fetch(&broker, world.partition(partition), offset, isolation, FOLLOWING).await {
+            note_read(&world, reader, partition, isolation, &seen);
+            next = next.max(seen.next);
         }
         tokio::time::sleep(chance.millis(1..50)).await;
     }
 }
 
-/// Notes what a fetch from `offset` saw; returns the offset after it.
-fn note_read(world: &World, reader: u32, partition: i32, offset: i64, seen: &[(i64, Option<Value>)]) -> i64 {
-    // A batch that begins before the wanted offset comes whole; clients skip its head.
-    for (at, value) in seen.iter().filter(|(at, _)| *at >= offset) {
-        world.note(Event::Read { reader, partition, offset: *at, value: *value });
+/// How long a reader that follows waits for records.
+const FOLLOWING: Duration = Duration::from_millis(500);
+
+fn note_read(world: &World, reader: u32, partition: i32, isolation: Isolation, seen: &Seen) {
+    let committed = isolation == Isolation::ReadCommitted;
+    for (offset, value) in &seen.records {
+        world.note(Event::Read { reader, partition, offset: *offset, value: *value, committed });
     }
-    seen.last().map_or(offset, |(last, _)| last + 1)
+    for offset in &seen.markers {
+        world.note(Event::Marker { reader, partition, offset: *offset });
+    }
 }
 
-async fn fetch(
-    world: &World,
+/// Fetches from `offset` on; `None` when the broker could not, or died.
+pub async fn fetch(
     broker: &Broker,
-    partition: i32,
+    partition: TopicPartition,
     offset: i64,
+    isolation: Isolation,
     max_wait: Duration,
-) -> Option<Vec<(i64, Option<Value>)>> {
-    let wanted = FetchPartition { partition: world.partition(partition), offset, max_bytes: 4096 };
-    let plan = FetchPlan {
-        max_wait,
-        min_bytes: 1,
-        max_bytes: 4096,
-        isolation: Isolation::ReadUncommitted,
-        partitions: vec![wanted],
-    };
+) -> Option<Seen> {
+    let partitions = vec![FetchPartition { partition, offset, max_bytes: 4096 }];
+    let plan = FetchPlan { max_wait, min_bytes: 1, max_bytes: 4096, isolation, partitions };
     let fetched = until_dead(broker, broker.log.fetch(plan)).await?.remove(0);
     fetched.result.ok()?;
-    Some(records(&fetched.slices.concat().into()))
+    Some(visible(&fetched.slices.concat().into(), offset, fetched.aborted))
 }
 
-/// Offset and content of every record.
-fn records(bytes: &Bytes) -> Vec<(i64, Option<Value>)> {
-    let mut found = Vec::new();
+/// What a client makes of the bytes: it passes over what lies before the offset that it wanted, and over batches of
+/// aborted transactions, from their first offset to their marker.
+fn visible(bytes: &Bytes, from: i64, mut aborted: Vec<AbortedTransaction>) -> Seen {
+    aborted.sort_by_key(|aborted| std::cmp::Reverse(aborted.first_offset));
+    let mut leaving_out = BTreeSet::new();
+    let mut seen = Seen { next: from, ..Seen::default() };
     for (position, header) in Batches::new(bytes) {
+        seen.next = header.last_offset() + 1;
+        while let Some(next) = aborted.pop_if(|next| next.first_offset <= header.last_offset()) {
+            leaving_out.insert(next.producer_id);
+        }
         let batch = bytes.slice(position..position + header.total_bytes());
         let records = Records::new(&batch, DECOMPRESSED_BATCH_BYTES_MAX).expect("what was stored is readable");
-        for record in records {
-            let record = record.expect("what was stored is readable");
-            found.push((record.offset, record.value.and_then(|value| Value::from_bytes(&value))));
+        let records = records.map(|record| record.expect("what was stored is readable"));
+        for record in records.filter(|record| record.offset >= from) {
+            if header.is_control() {
+                leaving_out.remove(&header.producer_id);
+                seen.markers.push(record.offset);
+            } else if !header.is_transactional() || !leaving_out.contains(&header.producer_id) {
+                seen.records.push((record.offset, record.value.and_then(|value| Value::from_bytes(&value))));
+            }
         }
     }
-    found
+    seen
 }
 
 /// Reads a whole partition from one broker, after everything was healed.
-pub async fn read_all(world: &World, broker: &Broker, reader: u32, partition: i32) {
+pub async fn read_all(world: &World, broker: &Broker, reader: u32, partition: i32, isolation: Isolation) {
+    let place = world.partition(partition);
     let (log_start, next_offset) = {
         let state = broker.log.state();
-        let partition = state.partition(world.partition(partition)).expect("the topic exists");
-        (partition.log_start, partition.next_offset)
+        let partition = state.partition(place).expect("the topic exists");
+        (partition.log_start, isolation.end_of(partition))
     };
     let mut offset = log_start;
     while offset < next_offset {
-        let seen = fetch(world, broker, partition, offset, Duration::ZERO).await.unwrap_or_default();
-        let after = note_read(world, reader, partition, offset, &seen);
-        if after == offset {
+        let seen = fetch(broker, place, offset, isolation, Duration::ZERO).await.unwrap_or_default();
+        note_read(world, reader, partition, isolation, &seen);
+        if seen.next <= offset {
             world.note(Event::Stuck { what: format!("reader {reader} at {partition}/{offset} of {next_offset}") });
             break;
         }
-        offset = after;
+        offset = seen.next;
     }
-    world.note(Event::End { partition, log_start, next_offset });
+    if isolation == Isolation::ReadUncommitted {
+        world.note(Event::End { partition, log_start, next_offset });
+    }
 }

@@ -41,6 +41,26 @@ impl Luck {
     pub const GOOD: Luck = Luck { refused: 0, lost: 0, delay_ms: 1 };
 }
 
+/// How requests and answers get from clients to brokers and back. Probabilities in a thousand.
+#[derive(Clone, Copy, Debug)]
+pub struct Network {
+    /// A request does not arrive.
+    pub lost: u64,
+    /// Its answer does not arrive.
+    pub unanswered: u64,
+    /// A request arrives when its client has given it up, perhaps long ago.
+    pub late: u64,
+    /// A client stalls in the middle of what it does, or is killed there.
+    pub stalled: u64,
+}
+
+impl Network {
+    /// Everything arrives.
+    pub const GOOD: Network = Network { lost: 0, unanswered: 0, late: 0, stalled: 0 };
+    /// A bad day.
+    pub const BAD: Network = Network { lost: 20, unanswered: 30, late: 40, stalled: 30 };
+}
+
 /// One broker's line.
 #[derive(Debug)]
 pub struct Link {
@@ -82,7 +102,7 @@ impl Link {
     }
 
     /// Waits until the line is up; for ever when it is cut.
-    async fn pass(&self) {
+    pub async fn pass(&self) {
         self.mode.wait_for(|mode| *mode == Mode::Up).await;
     }
 

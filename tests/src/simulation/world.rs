@@ -1,71 +1,56 @@
-//! Brokers, their lines, and what is done to them.
+//! Brokers, their lines, and what they stand on.
 
 use super::chance::Chance;
-use super::checker::{Violation, check};
 use super::clients;
 use super::history::{Event, History};
-use super::link::{Link, LinkedLog, LinkedStore, Luck, Mode};
+use super::link::{Link, LinkedLog, LinkedStore, Luck, Mode, Network};
+use super::plan::{Engine, Plan};
 use frazil_base::clock::TokioClock;
 use frazil_base::entropy::SeededEntropy;
-use frazil_base::{BrokerId, Clock, Env, Seq, TopicId, TopicPartition};
+use frazil_base::{BrokerId, Clock, Env, Epoch, Seq, TopicId, TopicPartition};
+use frazil_broker::BrokerSettings;
+use frazil_broker::testing::Door;
 use frazil_log::layout::{SNAPSHOT_PREFIX, snapshot_of_key};
-use frazil_log::{BrokerIdentity, Log, LogOptions};
+use frazil_log::{BrokerIdentity, Isolation, Log, LogOptions};
 use frazil_meta::engine::{MemoryLog, ObjectLog, ObjectOptions};
 use frazil_meta::record::{Command, CreateTopic};
-use frazil_meta::state::Mutation;
 use frazil_meta::{CommitLog, Outcome};
 use frazil_store::{MemoryStorage, ObjectStorage, Retry, RetryPolicy};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 const TOPIC: TopicId = TopicId(0x5eed);
+/// The topics' names.
+pub const TOPICS: [&str; 3] = ["simulated", "input", "output"];
+/// The partition of a topic after it begins so much further on.
+pub const TOPIC_STEP: i32 = 10;
+const PARTITIONS: i32 = 3;
+/// What plain producers write to, by way of the log's own door.
+pub const PLAIN: Range<i32> = 0..PARTITIONS;
+/// What transactional producers write to.
+pub const INPUT: Range<i32> = TOPIC_STEP..TOPIC_STEP + PARTITIONS;
+/// Where copiers copy it to.
+pub const OUTPUT: Range<i32> = 2 * TOPIC_STEP..2 * TOPIC_STEP + PARTITIONS;
+/// The group of copiers.
+pub const COPIERS: &str = "copiers";
+/// The group of consumers.
+pub const CONSUMERS: &str = "consumers";
+const GROUPS: [&str; 2] = [COPIERS, CONSUMERS];
 const START_MS: i64 = 1_800_000_000_000;
-
-/// What the brokers stand on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
-    /// One bucket: a single broker, taken over now and then by another.
-    Object,
-    /// One shared log and one bucket, several brokers: the cluster's way.
-    Shared,
-    /// One shared log that carries segments, several brokers.
-    SharedWithBodies,
-}
-
-/// One run.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    /// Decides everything else.
-    pub seed: u64,
-    /// What the brokers stand on.
-    pub engine: Engine,
-    /// Producers; two of three are idempotent.
-    pub producers: u32,
-    /// Batches of each.
-    pub batches: u32,
-    /// Whether anything bad happens.
-    pub chaos: bool,
-    /// A rule broken on purpose.
-    pub mutation: Option<Mutation>,
-}
-
-/// What came of it.
-#[derive(Debug)]
-pub struct Report {
-    /// Everything that clients saw.
-    pub history: History,
-    /// What must never be, and was.
-    pub violations: Vec<Violation>,
-}
 
 /// A broker that runs, or did.
 #[derive(Debug)]
 pub struct Broker {
-    /// Its door.
+    /// Its id.
+    pub id: i32,
+    /// Its data path.
     pub log: Log,
+    /// The Kafka server on it.
+    pub door: Door,
     /// Its line to everything else.
     pub link: Arc<Link>,
 }
@@ -73,24 +58,27 @@ pub struct Broker {
 /// What actors share.
 #[derive(Debug)]
 pub struct World {
-    plan: Plan,
-    clock: Arc<JumpingClock>,
-    chance: Chance,
-    history: Mutex<History>,
+    pub(super) plan: Plan,
+    pub(super) clock: Arc<JumpingClock>,
+    pub(super) chance: Chance,
+    pub(super) history: Mutex<History>,
+    pub(super) network: Mutex<Network>,
+    pub(super) calls: AtomicU64,
+    transactions: AtomicU32,
     store: Arc<dyn ObjectStorage>,
     shared: Option<MemoryLog>,
     /// Per place the broker that clients find there; on one bucket the newest comes last and older ones linger.
-    brokers: Mutex<Vec<Arc<Broker>>>,
-    luck: Mutex<Luck>,
-    links: Mutex<Vec<Arc<Link>>>,
-    finished: AtomicBool,
+    pub(super) brokers: Mutex<Vec<Arc<Broker>>>,
+    pub(super) luck: Mutex<Luck>,
+    pub(super) links: Mutex<Vec<Arc<Link>>>,
+    pub(super) finished: AtomicBool,
 }
 
 /// Tokio's clock, with a wall time that can be set.
 #[derive(Debug)]
-struct JumpingClock {
+pub(super) struct JumpingClock {
     steady: TokioClock,
-    ahead_ms: AtomicI64,
+    pub(super) ahead_ms: AtomicI64,
 }
 
 impl Clock for JumpingClock {
@@ -103,48 +91,8 @@ impl Clock for JumpingClock {
     }
 }
 
-/// Runs a plan from its first to its last event, in virtual time.
-pub fn run(plan: Plan) -> Report {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without I/O needs nothing from the machine");
-    let history = runtime.block_on(live(plan));
-    let violations = check(&history);
-    Report { history, violations }
-}
-
-async fn live(plan: Plan) -> History {
-    let world = World::new(plan);
-    world.create().await;
-    let mut producers = Vec::new();
-    for number in 0..plan.producers {
-        let partition = number as i32 % world.partitions();
-        let actor =
-            clients::produce(world.clone(), number, partition, number % 3 != 2, plan.batches, world.chance.fork());
-        producers.push(tokio::spawn(actor));
-    }
-    let readers: Vec<_> = (0..world.partitions())
-        .map(|partition| tokio::spawn(clients::read(world.clone(), partition as u32, partition, world.chance.fork())))
-        .collect();
-    let chaos = tokio::spawn(chaos(world.clone(), world.chance.fork()));
-    for (number, producer) in producers.into_iter().enumerate() {
-        if tokio::time::timeout(Duration::from_secs(3_600), producer).await.is_err() {
-            world.note(Event::Stuck { what: format!("producer {number}") });
-        }
-    }
-    world.finished.store(true, Ordering::Relaxed);
-    chaos.await.expect("chaos does not panic");
-    for reader in readers {
-        reader.await.expect("readers do not panic");
-    }
-    world.last_look().await;
-    std::mem::take(&mut *world.history.lock())
-}
-
 impl World {
-    fn new(plan: Plan) -> Arc<World> {
+    pub(super) fn new(plan: Plan) -> Arc<World> {
         let steady = TokioClock::starting_at(START_MS);
         let clock = Arc::new(JumpingClock { steady, ahead_ms: AtomicI64::new(0) });
         let chance = Chance::new(plan.seed);
@@ -159,6 +107,9 @@ impl World {
             clock,
             chance,
             history: Mutex::new(History::default()),
+            network: Mutex::new(Network::GOOD),
+            calls: AtomicU64::new(0),
+            transactions: AtomicU32::new(0),
             store: Arc::new(MemoryStorage::new(env)),
             shared,
             brokers: Mutex::new(Vec::new()),
@@ -168,14 +119,25 @@ impl World {
         })
     }
 
-    /// Partitions of the one topic.
-    pub fn partitions(&self) -> i32 {
-        3
+    /// Where a partition lies: [`PLAIN`], [`INPUT`] and [`OUTPUT`] number the partitions of three topics.
+    pub fn partition(&self, partition: i32) -> TopicPartition {
+        let (topic, index) = (partition / TOPIC_STEP, partition % TOPIC_STEP);
+        TopicPartition { topic: TopicId(TOPIC.0 + topic as u128), partition: index }
     }
 
-    /// One of them.
-    pub fn partition(&self, partition: i32) -> TopicPartition {
-        TopicPartition { topic: TOPIC, partition }
+    /// How many brokers there are to be.
+    pub fn places(&self) -> usize {
+        if self.shared.is_some() { 3 } else { 1 }
+    }
+
+    /// A number for a transaction.
+    pub fn next_transaction(&self) -> u32 {
+        self.transactions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// How many events there are.
+    pub fn moment(&self) -> usize {
+        self.history.lock().len()
     }
 
     /// The wall clock.
@@ -194,7 +156,7 @@ impl World {
         self.history.lock().note(at_ms, event);
     }
 
-    fn chaos_note(&self, what: String) {
+    pub(super) fn chaos_note(&self, what: String) {
         self.note(Event::Chaos { what });
     }
 
@@ -208,9 +170,20 @@ impl World {
         }
     }
 
-    fn found_broker(&self, chance: &Chance) -> Option<Arc<Broker>> {
-        let found: Vec<_> = self.brokers.lock().iter().filter(|broker| !broker.link.is_cut()).cloned().collect();
-        if found.is_empty() { None } else { Some(found[chance.index(found.len())].clone()) }
+    pub(super) fn found_broker(&self, chance: &Chance) -> Option<Arc<Broker>> {
+        self.found(chance, |_| true)
+    }
+
+    /// A broker of this id that is no older than `epoch`; `None` if it is not there, or not any more.
+    pub fn broker(&self, id: i32, epoch: Epoch, chance: &Chance) -> Option<Arc<Broker>> {
+        self.found(chance, |broker| broker.id == id && broker.log.epoch() >= epoch)
+    }
+
+    fn found(&self, chance: &Chance, is_wanted: impl Fn(&Broker) -> bool) -> Option<Arc<Broker>> {
+        let brokers = self.brokers.lock();
+        let mut found: Vec<_> =
+            brokers.iter().filter(|broker| !broker.link.is_cut() && is_wanted(broker)).cloned().collect();
+        if found.is_empty() { None } else { Some(found.swap_remove(chance.index(found.len()))) }
     }
 
     /// Starts a broker, however often it takes.
@@ -219,7 +192,8 @@ impl World {
             let link = Link::new(self.chance.fork(), *self.luck.lock());
             self.links.lock().push(link.clone());
             if let Ok(log) = self.open(id, &link).await {
-                return Arc::new(Broker { log, link });
+                let door = Door::open(log.clone(), settings());
+                return Arc::new(Broker { id, log, door, link });
             }
             link.set(Mode::Cut);
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -262,25 +236,26 @@ impl World {
     }
 
     /// Starts the first brokers and makes the topic.
-    async fn create(&self) {
-        let brokers = if self.shared.is_some() { 3 } else { 1 };
-        for id in 0..brokers {
+    pub(super) async fn create(&self) {
+        for id in 0..self.places() as i32 {
             let broker = self.start(id).await;
             self.brokers.lock().push(broker);
         }
         let first = self.brokers.lock()[0].clone();
-        let topic = CreateTopic {
-            topic: TOPIC,
-            name: "simulated".to_owned(),
-            partitions: self.partitions(),
-            replication_factor: 1,
-            configs: Vec::new(),
-        };
-        let outcome = first.log.propose(Command::CreateTopic(topic)).await.expect("nothing bad happens yet");
-        assert_eq!(outcome, Outcome::Done);
+        for (index, name) in TOPICS.iter().enumerate() {
+            let topic = CreateTopic {
+                topic: TopicId(TOPIC.0 + index as u128),
+                name: (*name).to_owned(),
+                partitions: PARTITIONS,
+                replication_factor: 1,
+                configs: Vec::new(),
+            };
+            let outcome = first.log.propose(Command::CreateTopic(topic)).await.expect("nothing bad happens yet");
+            assert_eq!(outcome, Outcome::Done);
+        }
         let all = self.brokers.lock().clone();
         for broker in all {
-            while broker.log.state().topic(TOPIC).is_none() {
+            while broker.log.state().topics().count() < TOPICS.len() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
@@ -288,7 +263,7 @@ impl World {
 
     /// Starts another broker at `place`, which takes as long as it takes. The one before is killed first, or lingers:
     /// clients that know its address go on talking to it.
-    fn replace(self: &Arc<Self>, place: usize, kill_first: bool) {
+    pub(super) fn replace(self: &Arc<Self>, place: usize, kill_first: bool) {
         let old = self.brokers.lock()[place].clone();
         if kill_first {
             old.link.set(Mode::Cut);
@@ -306,15 +281,30 @@ impl World {
     }
 
     /// Heals everything, restarts every broker from nothing, and reads everything from each.
-    async fn last_look(&self) {
+    pub(super) async fn last_look(&self) {
         *self.luck.lock() = Luck::GOOD;
-        let places = if self.shared.is_some() { 3 } else { 1 };
         self.brokers.lock().clear();
         self.links.lock().iter().for_each(|link| link.set(Mode::Cut));
-        for id in 0..places {
+        for id in 0..self.places() as i32 {
             let broker = self.start(id).await;
-            for partition in 0..self.partitions() {
-                clients::read_all(self, &broker, 1_000 + id as u32, partition).await;
+            for partition in [PLAIN, INPUT, OUTPUT].into_iter().flatten() {
+                for isolation in [Isolation::ReadUncommitted, Isolation::ReadCommitted] {
+                    clients::read_all(self, &broker, 1_000 + id as u32, partition, isolation).await;
+                }
+            }
+            self.note_groups(&broker);
+        }
+    }
+
+    fn note_groups(&self, broker: &Broker) {
+        for group in GROUPS {
+            for partition in INPUT {
+                let place = self.partition(partition);
+                let state = broker.log.state();
+                let committed = state.group(group).and_then(|group| group.offsets.get(&place));
+                let offset = committed.map_or(0, |committed| committed.offset);
+                drop(state);
+                self.note(Event::GroupEnd { group, partition, offset });
             }
         }
     }
@@ -333,76 +323,9 @@ fn options() -> LogOptions {
     }
 }
 
-/// Does bad things until the producers are done or a number of them has been done; then heals everything.
-async fn chaos(world: Arc<World>, chance: Chance) {
-    let rounds = if world.plan.chaos { 40 } else { 0 };
-    for _ in 0..rounds {
-        tokio::time::sleep(chance.millis(50..1_500)).await;
-        if world.is_finished() {
-            break;
-        }
-        match chance.within(0..10) {
-            0..3 => kill(&world, &chance),
-            3 => take_over(&world, &chance),
-            4..6 => pause(&world, &chance),
-            6..9 => change_luck(&world, &chance),
-            _ => jump(&world, &chance),
-        }
-    }
-    heal(&world);
-}
 
-fn places(world: &World) -> usize {
-    if world.shared.is_some() { 3 } else { 1 }
-}
-
-fn kill(world: &Arc<World>, chance: &Chance) {
-    let place = chance.index(places(world));
-    world.chaos_note(format!("kill -9 of the broker at place {place}"));
-    world.replace(place, true);
-}
-
-fn take_over(world: &Arc<World>, chance: &Chance) {
-    let place = chance.index(places(world));
-    world.chaos_note(format!("a second broker starts at place {place}"));
-    world.replace(place, false);
-}
-
-fn pause(world: &World, chance: &Chance) {
-    let Some(broker) = world.found_broker(chance) else { return };
-    let pause = if chance.per_mille(200) { chance.millis(60_000..200_000) } else { chance.millis(100..20_000) };
-    world.chaos_note(format!("a broker is paused for {pause:?}"));
-    broker.link.set(Mode::Paused);
-    tokio::spawn(async move {
-        tokio::time::sleep(pause).await;
-        broker.link.set(Mode::Up);
-    });
-}
-
-fn change_luck(world: &World, chance: &Chance) {
-    let luck = match chance.within(0..4) {
-        0 => Luck::GOOD,
-        1 => Luck { refused: 100, lost: 100, delay_ms: 50 },
-        2 => Luck { refused: 700, lost: 20, delay_ms: 20 },
-        _ => Luck { refused: 20, lost: 20, delay_ms: 2_000 },
-    };
-    world.chaos_note(format!("luck is now {luck:?}"));
-    set_luck(world, luck);
-}
-
-fn set_luck(world: &World, luck: Luck) {
-    *world.luck.lock() = luck;
-    world.links.lock().iter().for_each(|link| link.set_luck(luck));
-}
-
-fn jump(world: &World, chance: &Chance) {
-    let ahead_ms = chance.within(0..7_200_000) as i64 - 3_600_000;
-    world.chaos_note(format!("the wall clock is now {ahead_ms} ms ahead"));
-    world.clock.ahead_ms.store(ahead_ms, Ordering::Relaxed);
-}
-
-fn heal(world: &World) {
-    world.chaos_note("everything is healed".to_owned());
-    set_luck(world, Luck::GOOD);
-    world.links.lock().iter().for_each(|link| link.set(Mode::Up));
+fn settings() -> BrokerSettings {
+    let kafka = [("group.initial.rebalance.delay.ms", "100"), ("group.min.session.timeout.ms", "1000")];
+    let kafka = kafka.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    BrokerSettings { kafka, auto_create_topics: false, ..BrokerSettings::default() }
 }

@@ -25,7 +25,7 @@ use super::{Commit, GroupError, GroupSettings};
 use crate::stopping::Stopping;
 use frazil_base::Seq;
 use frazil_log::{Log, ProposeError};
-use frazil_meta::record::{Command, GroupCommit};
+use frazil_meta::record::{Command, GroupCommit, GroupFence};
 use frazil_meta::state::{CoordinatorKind, Outcome, State};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -175,6 +175,13 @@ impl GroupCoordinator {
             Ok::<_, GroupError>(self.0.committer.submit(GroupCommit { group, fence, txn, offsets }))
         })??;
         pending.settled().await
+    }
+
+    /// Waits until the log has confirmed that this broker keeps the group, and knows of it what was decided before.
+    pub async fn confirm(&self, group: &str) -> Result<(), GroupError> {
+        self.check_role(group)?;
+        let (fence, txn, offsets) = (GroupFence::Transactional, None, Vec::new());
+        self.0.committer.submit(GroupCommit { group: group.to_owned(), fence, txn, offsets }).settled().await
     }
 
     /// Whether offsets may be read as this member of a consumer group (KIP-848; OffsetFetch 9). Anybody may otherwise.
