@@ -21,7 +21,15 @@ fn plan(engine: Engine, seed: u64) -> Plan {
 
 /// Transactional producers, copiers and consumers, two of each, beside plain producers.
 fn streams(engine: Engine, seed: u64) -> Plan {
-    Plan { producers: 2, batches: 50, streams: 2, transactions: 60, faults: Fault::ALL, rounds: 60, ..plan(engine, seed) }
+    Plan {
+        producers: 2,
+        batches: 50,
+        streams: 2,
+        transactions: 60,
+        faults: Fault::ALL,
+        rounds: 60,
+        ..plan(engine, seed)
+    }
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -135,9 +143,7 @@ fn a_rule_broken_on_purpose_is_found() {
         (Mutation::ForgetLiveBody, Engine::SharedWithBodies),
     ];
     for (mutation, engine) in rules {
-        let found = (1..=30).find(|seed| {
-            is_found(Plan { mutation: Some(mutation), ..plan(engine, *seed) })
-        });
+        let found = (1..=30).find(|seed| is_found(Plan { mutation: Some(mutation), ..plan(engine, *seed) }));
         assert!(found.is_some(), "{mutation:?} on {engine:?} goes unnoticed");
     }
 }

@@ -9,7 +9,7 @@ use kafka_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::{Request, StrBytes};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -82,12 +82,15 @@ pub struct Caller {
     coordinators: BTreeMap<(Kind, String), Arc<Broker>>,
     /// Per broker id the newest process that it talked to. An address leads to the older one no longer.
     newest: BTreeMap<i32, Epoch>,
+    /// The connection that it speaks over; another one after each request that it gave up.
+    connection: AtomicU64,
 }
 
 impl Caller {
     /// A client that knows nothing yet.
     pub fn new(world: Arc<World>, chance: Chance) -> Caller {
-        Caller { world, chance, coordinators: BTreeMap::new(), newest: BTreeMap::new() }
+        let connection = AtomicU64::new(world.next_connection());
+        Caller { world, chance, coordinators: BTreeMap::new(), newest: BTreeMap::new(), connection }
     }
 
     /// Whether the client stalls here, or is killed.
@@ -95,8 +98,27 @@ impl Caller {
         self.chance.per_mille(self.world.network.lock().stalled)
     }
 
-    /// Sends a request; `None` when no answer came.
+    /// Sends a request; `None` when no answer came, and then what follows goes over a new connection.
     pub async fn call<R>(
+        &self,
+        broker: &Arc<Broker>,
+        version: i16,
+        request: &R,
+        lateness: Lateness,
+        patience: Duration,
+    ) -> Option<R::Response>
+    where
+        R: Request + Clone + Send + Sync + 'static,
+        R::Response: Send,
+    {
+        let answer = self.attempt(broker, version, request, lateness, patience).await;
+        if answer.is_none() {
+            self.connection.store(self.world.next_connection(), Ordering::Relaxed);
+        }
+        answer
+    }
+
+    async fn attempt<R>(
         &self,
         broker: &Arc<Broker>,
         version: i16,
@@ -116,7 +138,8 @@ impl Caller {
             return None;
         }
         let delay = if is_late { self.chance.millis(1..60_000) } else { self.chance.millis(0..3) };
-        let answer = deliver(broker.clone(), version, request.clone(), delay);
+        let connection = self.connection.load(Ordering::Relaxed);
+        let answer = deliver(broker.clone(), connection, version, request.clone(), delay);
         if is_late {
             tokio::time::sleep(self.chance.millis(0..1_000)).await;
             return None;
@@ -210,6 +233,7 @@ pub const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 /// handles nothing, and answers nothing.
 fn deliver<R>(
     broker: Arc<Broker>,
+    connection: u64,
     version: i16,
     request: R,
     delay: Duration,
@@ -222,7 +246,8 @@ where
     tokio::spawn(async move {
         tokio::time::sleep(delay).await;
         broker.link.pass().await;
-        let response = broker.door.call(version, &request).await.expect("requests and answers are well-formed");
+        // Else the connection closes without an answer.
+        let Ok(response) = broker.door.call(connection, version, &request).await else { return };
         broker.link.pass().await;
         // Nobody may be left who waits.
         let _ = give.send(response);

@@ -125,7 +125,8 @@ fn heal(world: &World) {
 async fn restart_fenced(world: Arc<World>) {
     loop {
         tokio::time::sleep(Duration::from_secs(10)).await;
-        let fenced = |broker: &Arc<Broker>| matches!(broker.log.health(), Health::Fenced { .. }) && !broker.link.is_cut();
+        let fenced =
+            |broker: &Arc<Broker>| matches!(broker.log.health(), Health::Fenced { .. }) && !broker.link.is_cut();
         for place in 0..world.places() {
             let is_fenced = world.brokers.lock().get(place).is_some_and(&fenced);
             if is_fenced {

@@ -287,10 +287,11 @@ fn assignments(joined: &JoinGroupResponse) -> Vec<SyncGroupRequestAssignment> {
         return Vec::new();
     }
     let count = joined.members.len();
-    let assignment = |(index, member): (usize, &kafka_protocol::messages::join_group_response::JoinGroupResponseMember)| {
-        let mine = INPUT.enumerate().filter(|(number, _)| number % count == index).map(|(_, partition)| partition);
-        let bytes: Vec<u8> = mine.flat_map(i32::to_be_bytes).collect();
-        SyncGroupRequestAssignment::default().with_member_id(member.member_id.clone()).with_assignment(bytes.into())
-    };
+    let assignment =
+        |(index, member): (usize, &kafka_protocol::messages::join_group_response::JoinGroupResponseMember)| {
+            let mine = INPUT.enumerate().filter(|(number, _)| number % count == index).map(|(_, partition)| partition);
+            let bytes: Vec<u8> = mine.flat_map(i32::to_be_bytes).collect();
+            SyncGroupRequestAssignment::default().with_member_id(member.member_id.clone()).with_assignment(bytes.into())
+        };
     joined.members.iter().enumerate().map(assignment).collect()
 }

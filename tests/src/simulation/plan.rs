@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// Virtual time after which a client is said not to get on.
-const PATIENCE: Duration = Duration::from_secs(3_600);
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// What the brokers stand on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,8 +130,7 @@ fn producers(world: &Arc<World>) -> Actors {
     let mut actors = Actors::new();
     for number in 0..producers {
         let partition = number as i32 % PLAIN.end;
-        let actor =
-            clients::produce(world.clone(), number, partition, number % 3 != 2, batches, world.chance.fork());
+        let actor = clients::produce(world.clone(), number, partition, number % 3 != 2, batches, world.chance.fork());
         actors.push((format!("producer {number}"), tokio::spawn(actor)));
     }
     for number in 0..streams {

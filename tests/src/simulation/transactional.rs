@@ -3,7 +3,8 @@
 use super::caller::{Caller, Kind, Lateness, code, text};
 use super::chance::Chance;
 use super::history::{Event, Value};
-use super::world::{TOPIC_STEP, TOPICS, World};
+use super::plan::Fault;
+use super::world::{START_MS, TOPIC_STEP, TOPICS, World};
 use bytes::Bytes;
 use frazil_wire::batch::{BatchBuilder, ProducerFields};
 use frazil_wire::compression::Compression;
@@ -151,8 +152,8 @@ impl Transactional {
         let fields = ProducerFields { id, epoch, base_sequence: *sequence };
         *sequence += values.len() as i32;
         let mut builder = BatchBuilder::new(Compression::None).producer(fields).transactional();
-        let now_ms = self.caller.world.now_ms();
-        values.iter().for_each(|value| builder.push(now_ms, None, Some(&value.to_bytes()), &[]));
+        // Not of now: the wall clock jumps, and records of the future are refused.
+        values.iter().for_each(|value| builder.push(START_MS, None, Some(&value.to_bytes()), &[]));
         Outgoing { partition, values, bytes: builder.build() }
     }
 
@@ -304,6 +305,8 @@ impl Transactional {
             .with_producer_epoch(self.producer.1)
             .with_committed(commit);
         let (version, lateness) = match self.protocol {
+            // Connections tell the broker what is late, as long as it is the same broker.
+            Protocol::Before if self.caller.world.plan.faults == [Fault::Network] => (4, Lateness::Perhaps),
             Protocol::Before => (4, Lateness::Never),
             Protocol::After => (5, Lateness::Perhaps),
         };

@@ -40,7 +40,8 @@ pub const COPIERS: &str = "copiers";
 /// The group of consumers.
 pub const CONSUMERS: &str = "consumers";
 const GROUPS: [&str; 2] = [COPIERS, CONSUMERS];
-const START_MS: i64 = 1_800_000_000_000;
+/// When a run begins, in milliseconds since 1970.
+pub const START_MS: i64 = 1_800_000_000_000;
 
 /// A broker that runs, or did.
 #[derive(Debug)]
@@ -65,6 +66,7 @@ pub struct World {
     pub(super) network: Mutex<Network>,
     pub(super) calls: AtomicU64,
     transactions: AtomicU32,
+    connections: AtomicU64,
     store: Arc<dyn ObjectStorage>,
     shared: Option<MemoryLog>,
     /// Per place the broker that clients find there; on one bucket the newest comes last and older ones linger.
@@ -110,6 +112,7 @@ impl World {
             network: Mutex::new(Network::GOOD),
             calls: AtomicU64::new(0),
             transactions: AtomicU32::new(0),
+            connections: AtomicU64::new(0),
             store: Arc::new(MemoryStorage::new(env)),
             shared,
             brokers: Mutex::new(Vec::new()),
@@ -133,6 +136,11 @@ impl World {
     /// A number for a transaction.
     pub fn next_transaction(&self) -> u32 {
         self.transactions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A number for a connection: greater than those before.
+    pub fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// How many events there are.
@@ -322,7 +330,6 @@ fn options() -> LogOptions {
         ..LogOptions::default()
     }
 }
-
 
 fn settings() -> BrokerSettings {
     let kafka = [("group.initial.rebalance.delay.ms", "100"), ("group.min.session.timeout.ms", "1000")];

@@ -35,12 +35,14 @@ impl Door {
         Door { node, stopping, tasks: [groups, timeouts] }
     }
 
-    /// Handles one request as a connection of its own would, from its bytes to the bytes of the answer.
-    pub async fn call<R: Request>(&self, version: i16, request: &R) -> io::Result<R::Response> {
+    /// Handles one request as a connection would, from its bytes to the bytes of the answer. Later connections have greater
+    /// numbers. An error means that the connection would be closed.
+    pub async fn call<R: Request>(&self, connection: u64, version: i16, request: &R) -> io::Result<R::Response> {
         let mut body = bytes::BytesMut::new();
         request.encode(&mut body, version).map_err(invalid)?;
         let frame = request_frame(R::KEY, version, R::header_version(version), 0, "simulated", &body)?;
-        let request = api::parse(frame.slice(4..)).map_err(invalid)?;
+        let mut request = api::parse(frame.slice(4..)).map_err(invalid)?;
+        request.peer.connection = connection;
         let answer = if request.is_produce() {
             api::produce::begin(&self.node, request).await.map_err(invalid)?.await
         } else {

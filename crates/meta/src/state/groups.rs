@@ -332,6 +332,8 @@ impl State {
             checked => checked?,
         }
         let producer_id = match &commit.txn {
+            // Without offsets it asks only whether its writer coordinates the group.
+            None if commit.offsets.is_empty() => None,
             None if commit.fence == GroupFence::Transactional => return Err(Refusal::InvalidTxnState),
             None => None,
             Some(fence) => Some(self.join_group(seq, record, &commit.group, fence)?),

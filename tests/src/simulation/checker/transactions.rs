@@ -126,7 +126,8 @@ fn copies(history: &History, committed: &Logs, found: &mut Vec<Violation>) {
         let output = committed.get(&(partition - INPUT.start + OUTPUT.start)).unwrap_or(&empty);
         let is_copy = |value: &&Value| value.producer == COPIES + *partition as u32;
         let copies: BTreeSet<i64> = output.values().filter(is_copy).map(|value| i64::from(value.number)).collect();
-        for (missing, what) in [(&originals - &copies, "was not copied"), (&copies - &originals, "should not be copied")]
+        for (missing, what) in
+            [(&originals - &copies, "was not copied"), (&copies - &originals, "should not be copied")]
         {
             if let Some(offset) = missing.first() {
                 let text = format!("{partition}/{offset} {what}; {} such, committed up to {end}", missing.len());
