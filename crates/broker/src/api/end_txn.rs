@@ -43,9 +43,9 @@ async fn end(node: &Node, version: i16, wanted: &EndTxnRequest) -> Result<(i64, 
     let started = {
         let state = node.log.state();
         transaction::check(node, &state, transactional_id)?;
-        // A client that keeps its epoch has no name for what it wants to end; what is open now is what it opened here.
-        let open = state.transaction(transactional_id).filter(|transaction| !bump && transaction.is_ongoing());
-        open.map(|transaction| transaction.started)
+        // A client that keeps its epoch has no name for what it wants to end; what it opened last is known here. Should
+        // another be open where the record is applied, it is told to ask again.
+        state.transaction(transactional_id).filter(|_| !bump).map(|transaction| transaction.started)
     };
     let command = Command::EndTransaction(EndTransaction {
         transactional_id: transactional_id.to_owned(),
