@@ -41,6 +41,8 @@ mod tests {
     fn every_command_and_its_flags_are_in_the_script() {
         let script = script();
         assert!(script.contains("'frazil topic') words='create list describe alter delete"), "{script}");
+        assert!(script.contains("'frazil group') words='list describe reset delete"), "{script}");
+        assert!(script.contains("'frazil txn abort') words='--topic"), "{script}");
         assert!(script.contains("--kafka-num-partitions"), "{script}");
         assert!(script.ends_with("complete -o default -F _frazil frazil\n"));
     }
