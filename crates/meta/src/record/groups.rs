@@ -161,7 +161,8 @@ pub enum GroupFence {
         /// Its epoch.
         member_epoch: i32,
     },
-    /// A transactional producer that names no member: only the transaction's own fence counts.
+    /// A transactional producer that names no member: only the transaction's own fence counts. Without transaction and
+    /// offsets the commit only asks whether its writer coordinates the group.
     Transactional,
 }
 

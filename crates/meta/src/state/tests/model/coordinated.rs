@@ -405,7 +405,9 @@ impl Model {
             None => return Err(Refusal::UnknownGroup),
         }
         let txn = match &commit.txn {
-            None if matches!(commit.fence, GroupFence::Transactional) => return Err(Refusal::InvalidTxnState),
+            None if matches!(commit.fence, GroupFence::Transactional) && !commit.offsets.is_empty() => {
+                return Err(Refusal::InvalidTxnState);
+            }
             None => None,
             Some(TxnFence { transactional_id, producer_id, epoch, implicit }) => {
                 let id = self.coordinated.ids.get_mut(transactional_id).ok_or(Refusal::InvalidProducerIdMapping)?;
