@@ -6,7 +6,9 @@ use frazil_tests::{FrazilProcess, FrazilSettings, KafkaProcess, Tools};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::offset_commit_response::OffsetCommitResponsePartition;
 use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
+use kafka_protocol::messages::offset_delete_response::OffsetDeleteResponsePartition;
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
@@ -17,6 +19,16 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Encodable as _, Request, StrBytes};
 use std::fmt::Debug;
 use tempfile::TempDir;
+
+const LEFT_BEHIND: &str = "Kafka keeps an empty group in memory after a join that it refused; Frazil keeps nothing";
+
+/// Questions that are answered otherwise on purpose, by the beginning of their text, and why.
+const DIFFERENT: &[(&str, &str)] = &[
+    ("commit as a member of nothing", LEFT_BEHIND),
+    ("describe nothing", LEFT_BEHIND),
+    ("delete [\"none\", \"\"]", LEFT_BEHIND),
+    ("describe a group with a pending member", "Kafka does not show a group before its first member is in"),
+];
 
 /// A broker under questioning, and what it said, by question.
 struct Subject {
@@ -126,8 +138,13 @@ impl Subject {
 
     async fn commit(&mut self, question: &str, version: i16, request: &OffsetCommitRequest) {
         let answer = self.ask(version, request).await;
-        let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
-        let codes: Vec<_> = partitions.map(|partition| partition.error_code).collect();
+        let codes = answer.topics.iter().flat_map(|topic| {
+            let row = |partition: &OffsetCommitResponsePartition| (partition.partition_index, partition.error_code);
+            topic.partitions.iter().map(row).map(|(partition, code)| (topic.name.0.to_string(), partition, code))
+        });
+        // Kafka answers in an order of its own.
+        let mut codes: Vec<_> = codes.collect();
+        codes.sort();
         self.note(question, codes);
     }
 
@@ -177,13 +194,11 @@ impl Subject {
         };
         let request = OffsetDeleteRequest::default().with_group_id(id(group));
         let answer = self.ask(0, &request.with_topics(places.iter().map(topic).collect())).await;
-        let mut rows: Vec<_> = answer
-            .topics
-            .iter()
-            .map(|topic| {
-                (topic.name.0.to_string(), topic.partitions.iter().map(|row| row.error_code).collect::<Vec<_>>())
-            })
-            .collect();
+        let rows = answer.topics.iter().flat_map(|topic| {
+            let row = |row: &OffsetDeleteResponsePartition| (row.partition_index, row.error_code);
+            topic.partitions.iter().map(row).map(|(partition, code)| (topic.name.0.to_string(), partition, code))
+        });
+        let mut rows: Vec<_> = rows.collect();
         rows.sort();
         self.note(&format!("delete offsets of {group:?} {places:?}"), (answer.error_code, rows));
     }
@@ -355,7 +370,9 @@ async fn requests_about_groups_are_answered_as_kafka_answers_them() {
     let frazil = FrazilProcess::start(settings).expect("frazil starts");
     let expected = say_everything(&kafka.bootstrap()).await;
     let actual = say_everything(&frazil.bootstrap()).await;
-    let differences: Vec<_> = expected.iter().zip(&actual).filter(|(kafka, frazil)| kafka != frazil).collect();
+    let is_explained = |question: &str| DIFFERENT.iter().any(|(start, _)| question.starts_with(start));
+    let differs = |(kafka, frazil): &(&(String, String), &(String, String))| kafka != frazil && !is_explained(&kafka.0);
+    let differences: Vec<_> = expected.iter().zip(&actual).filter(differs).collect();
     let shown: Vec<_> = differences
         .iter()
         .map(|(kafka, frazil)| format!("{}\n  kafka:  {}\n  frazil: {}", kafka.0, kafka.1, frazil.1))

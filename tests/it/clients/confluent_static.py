@@ -59,17 +59,23 @@ for _ in range(40):
     back.consumer.poll(0.05)
 assert len(one.events) == calm, one.events
 
+
+
+def is_fenced(error):
+    return error is not None and (error.fatal() or error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL))
+
+
 twin = Static("two")
 deadline = time.monotonic() + 60
 fenced = False
 while not fenced:
-    assert time.monotonic() < deadline, "one of the twins has to be fenced"
-    for consumer in (one, back, twin):
+    assert time.monotonic() < deadline, ("one of the twins has to be fenced", fatal)
+    for member in (one, back, twin):
         try:
-            message = consumer.consumer.poll(0.05)
-            fenced |= message is not None and message.error() is not None and message.error().code() == KafkaError.FENCED_INSTANCE_ID
+            message = member.consumer.poll(0.05)
+            fenced |= message is not None and is_fenced(message.error())
         except KafkaException as error:
-            fenced |= error.args[0].code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL)
-    fenced |= any(error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL) for error in fatal)
-for consumer in (one, twin):
-    consumer.consumer.close()
+            fenced |= is_fenced(error.args[0])
+    fenced |= any(is_fenced(error) for error in fatal)
+for member in (one, twin):
+    member.consumer.close()

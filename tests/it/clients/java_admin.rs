@@ -77,9 +77,10 @@ fn java_tools_change_settings_quotas_and_users() {
     let done = configs(&group, &["--alter", "--add-config", "consumer.session.timeout.ms=50000"]);
     assert!(done.contains("Completed updating"), "{done}");
     let user = ["--entity-type", "users", "--entity-name", "ann"];
-    let credential = "producer_byte_rate=1000,SCRAM-SHA-256=[iterations=4096,password=secret]";
-    let done = configs(&user, &["--alter", "--add-config", credential]);
-    assert!(done.contains("Completed updating"), "{done}");
+    for settings in ["producer_byte_rate=1000", "SCRAM-SHA-256=[iterations=4096,password=secret]"] {
+        let done = configs(&user, &["--alter", "--add-config", settings]);
+        assert!(done.contains("Completed updating"), "{done}");
+    }
     let described = configs(&user, &["--describe"]);
     assert!(described.contains("producer_byte_rate=1000.0"), "{described}");
     assert!(described.contains("SCRAM-SHA-256=iterations=4096"), "{described}");

@@ -35,8 +35,16 @@ async fn prepare(client: &mut Client) {
         // Kafka's brokers learn of a topic a moment after its controller has made it.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let produced = client.call(9, &produce("t", 0, -1, Some(plain(&["a", "b", "c"])))).await.expect("answered");
-    assert_eq!(produced.responses[0].partition_responses[0].error_code, 0);
+    let records = produce("t", 0, -1, Some(plain(&["a", "b", "c"])));
+    // The leader learns of itself later than its metadata says.
+    const NOT_LEADER: i16 = 6;
+    loop {
+        let produced = client.call(9, &records).await.expect("answered");
+        match produced.responses[0].partition_responses[0].error_code {
+            NOT_LEADER => tokio::time::sleep(Duration::from_millis(20)).await,
+            code => break assert_eq!(code, 0),
+        }
+    }
 }
 
 async fn compare(rows: Vec<Row>) {

@@ -42,6 +42,44 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ("queued.max.request.bytes", "value", "a limit that holds"),
     ("queued.max.request.bytes", "source", "a limit that holds"),
     ("queued.max.request.bytes", "synonyms", "a limit that holds"),
+    ("flush.ms", "synonyms", "Kafka names no broker setting of another unit; Frazil says where the value comes from"),
+    (
+        "follower.replication.throttled.replicas",
+        "synonyms",
+        "Kafka has no broker setting for it and names none; Frazil names its own default",
+    ),
+    (
+        "leader.replication.throttled.replicas",
+        "synonyms",
+        "Kafka has no broker setting for it and names none; Frazil names its own default",
+    ),
+    (
+        "remote.log.copy.disable",
+        "synonyms",
+        "Kafka has no broker setting for it and names none; Frazil names its own default",
+    ),
+    (
+        "remote.log.delete.on.disable",
+        "synonyms",
+        "Kafka has no broker setting for it and names none; Frazil names its own default",
+    ),
+    (
+        "remote.storage.enable",
+        "synonyms",
+        "Kafka has no broker setting for it and names none; Frazil names its own default",
+    ),
+    ("retention.ms", "source", "Kafka names no broker setting of another unit; Frazil says where the value comes from"),
+    (
+        "retention.ms",
+        "synonyms",
+        "Kafka names no broker setting of another unit; Frazil says where the value comes from",
+    ),
+    (
+        "segment.jitter.ms",
+        "synonyms",
+        "Kafka names no broker setting of another unit; Frazil says where the value comes from",
+    ),
+    ("segment.ms", "synonyms", "Kafka names no broker setting of another unit; Frazil says where the value comes from"),
 ];
 
 /// One setting, as far as it is compared.
