@@ -12,7 +12,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 
 def producer(bootstrap, transactional_id):
-    settings = {"bootstrap.servers": bootstrap, "linger.ms": 0, "broker.address.family": "v4"}
+    settings = {
+        "bootstrap.servers": bootstrap,
+        "linger.ms": 0,
+        "broker.address.family": "v4",
+        # librdkafka 2.11 and later drop the only broker they know when it dies (KIP-899) while a TxnOffsetCommit still waits
+        # for it: that is never sent, and the broker's thread never ends.
+        "metadata.recovery.strategy": "none",
+    }
     if transactional_id:
         settings["transactional.id"] = transactional_id
         settings["transaction.timeout.ms"] = 20000
