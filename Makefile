@@ -30,9 +30,8 @@ run-minio: build ## the same on an S3 bucket: a MinIO started for it, data in ./
 tools: ## what the tests run against: MinIO, kcat, Python clients, Apache Kafka
 	tests/tools/install
 
-test: tools-suites build ## everything: unit, conformance, crash points, simulation, real clients, some of the suites
+test: tools build ## everything but the suites: unit, conformance, crash points, simulation, real clients
 	$(CARGO) test --workspace --locked $(ARGS)
-	$(TARGET_DIR)/debug/frazil-suites --fast
 
 tools-suites: tools
 	tests/tools/install suites

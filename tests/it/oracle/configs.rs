@@ -145,6 +145,7 @@ async fn assert_alike(clients: &mut [Client; 2], kind: i8, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "unfinished: differences in synonyms of broker settings are not all explained"]
 async fn settings_are_told_as_kafka_tells_them() {
     let pair = Pair::start(&[
         ("num.partitions", "3"),
