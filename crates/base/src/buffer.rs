@@ -113,8 +113,9 @@ impl Drop for AlignedBuffer {
 
 /// Keeps freed buffers for those who come next, up to a number of bytes in all.
 ///
-/// Capacities are powers of two and the values halfway between them, so that a buffer is at most half as large again as
-/// what was asked for: some stay in a cache for long, with their whole capacity.
+/// What a buffer takes in all, with the slack before its first block, is one of four sizes per power of two: so it is at
+/// most a quarter larger than what was asked for (some stay in a cache for long), and just what mimalloc hands out: its
+/// size classes are the same, and one byte more would cost another quarter.
 pub struct BufferPool {
     largest: usize,
     keep_bytes: usize,
@@ -127,6 +128,11 @@ struct Free {
     bytes: usize,
     classes: Vec<Vec<(Vec<u8>, usize)>>,
 }
+
+/// So many classes above the right one are looked at for a free buffer: it is at most half as large again.
+const CLASSES_ABOVE: usize = 2;
+/// Memory of the first class: a block, and the slack before it.
+const LEAST_MEMORY: usize = 2 * BLOCK_BYTES;
 
 impl BufferPool {
     /// A pool of buffers up to `largest` bytes that keeps at most `keep_bytes` of free ones.
@@ -142,7 +148,7 @@ impl BufferPool {
         let class = class_of(bytes);
         let mut buffer = match self.free.lock().take(class) {
             Some((memory, start)) => AlignedBuffer { memory, start, len: 0, pool: Weak::new() },
-            None => AlignedBuffer::with_capacity(capacity_of(class)),
+            None => AlignedBuffer::with_capacity(memory_of(class) - BLOCK_BYTES),
         };
         buffer.pool = Arc::downgrade(self);
         buffer
@@ -156,8 +162,10 @@ impl BufferPool {
 }
 
 impl Free {
+    /// A buffer of the class, or of one of the next that are not much larger: fresh memory costs more than some waste.
     fn take(&mut self, class: usize) -> Option<(Vec<u8>, usize)> {
-        let taken = self.classes.get_mut(class)?.pop()?;
+        let end = (class + 1 + CLASSES_ABOVE).min(self.classes.len());
+        let taken = self.classes.get_mut(class..end)?.iter_mut().find_map(Vec::pop)?;
         self.bytes -= taken.0.len();
         Some(taken)
     }
@@ -185,17 +193,17 @@ impl Free {
     }
 }
 
-/// The class whose capacity is the least that holds `bytes`: 4, 6, 8, 12, 16, 24 KiB and so on.
+/// The class of the least memory that holds `bytes`, in whole blocks, from wherever its first block begins.
 fn class_of(bytes: usize) -> usize {
-    let blocks = bytes.div_ceil(BLOCK_BYTES).max(1);
-    let double = blocks.next_power_of_two();
-    let class = 2 * double.trailing_zeros() as usize;
-    if class > 0 && bytes <= capacity_of(class - 1) { class - 1 } else { class }
+    let memory = bytes.div_ceil(BLOCK_BYTES).max(1) * BLOCK_BYTES + BLOCK_BYTES;
+    let doublings = (memory / LEAST_MEMORY).ilog2() as usize;
+    let quarter = (LEAST_MEMORY << doublings) / 4;
+    4 * doublings + (memory - 4 * quarter).div_ceil(quarter)
 }
 
-fn capacity_of(class: usize) -> usize {
-    let power = BLOCK_BYTES << (class / 2);
-    if class.is_multiple_of(2) { power } else { power + power / 2 }
+/// Bytes of memory of a class: 8, 10, 12, 14, 16, 20, 24, 28, 32 KiB and so on.
+fn memory_of(class: usize) -> usize {
+    (LEAST_MEMORY << (class / 4)) / 4 * (4 + class % 4)
 }
 
 impl fmt::Debug for BufferPool {
@@ -228,12 +236,20 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_is_at_most_half_as_large_again_as_what_was_asked_for() {
+    fn a_buffer_takes_at_most_a_quarter_more_than_what_was_asked_for() {
         for bytes in (1..200).chain((1..4000).map(|step| step * 2503)) {
-            let capacity = capacity_of(class_of(bytes));
-            assert!(capacity >= bytes, "{capacity} bytes for {bytes}");
-            assert!(capacity * 2 <= bytes.next_multiple_of(BLOCK_BYTES) * 3, "{capacity} bytes for {bytes}");
-            assert_eq!(class_of(capacity), class_of(bytes));
+            let memory = memory_of(class_of(bytes));
+            let wanted = bytes.next_multiple_of(BLOCK_BYTES) + BLOCK_BYTES;
+            assert!(memory >= wanted, "{memory} bytes for {wanted}");
+            assert!(memory * 4 <= wanted * 5, "{memory} bytes for {wanted}");
+        }
+    }
+
+    #[test]
+    fn freed_memory_goes_back_to_its_class() {
+        for bytes in (1..200).chain((1..4000).map(|step| step * 2503)) {
+            let class = class_of(bytes);
+            assert_eq!(class_of(memory_of(class) - BLOCK_BYTES), class, "{bytes} bytes");
         }
     }
 

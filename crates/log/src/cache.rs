@@ -11,6 +11,7 @@ use frazil_base::AlignedBuffer;
 use frazil_meta::state::{BodyId, ControlMarker, Extent};
 use frazil_wire::batch::{self, BatchError, Marker};
 use moka::policy::EvictionPolicy;
+use parking_lot::Mutex;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -228,10 +229,35 @@ enum Place {
 /// Deterministic: which block goes must not depend on a random seed.
 type Hasher = BuildHasherDefault<DefaultHasher>;
 
+/// What the cache holds in a place: the block, until it is evicted. moka unlinks an evicted value at once but frees it only
+/// when its epochs have moved on, many values later; at half a MiB each that was more than the cache itself.
+#[derive(Debug)]
+struct Slot(Mutex<Option<Arc<Block>>>);
+
+impl Slot {
+    fn new(block: Arc<Block>) -> Arc<Slot> {
+        Arc::new(Slot(Mutex::new(Some(block))))
+    }
+
+    /// `None`: just evicted.
+    fn block(&self) -> Option<Arc<Block>> {
+        self.0.lock().clone()
+    }
+
+    fn memory(&self) -> u32 {
+        self.0.lock().as_ref().map_or(0, |block| block.memory)
+    }
+
+    fn clear(&self) {
+        let block = self.0.lock().take();
+        drop(block);
+    }
+}
+
 /// The memory cache.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    blocks: moka::future::Cache<Place, Arc<Block>, Hasher>,
+    blocks: moka::future::Cache<Place, Arc<Slot>, Hasher>,
     since_upkeep: AtomicU64,
     metrics: Arc<Metrics>,
 }
@@ -241,7 +267,8 @@ impl Cache {
         let blocks = moka::future::Cache::builder()
             .max_capacity(bytes_max)
             .eviction_policy(EvictionPolicy::lru())
-            .weigher(|_, block: &Arc<Block>| block.memory)
+            .weigher(|_, slot: &Arc<Slot>| slot.memory())
+            .eviction_listener(|_, slot, _| slot.clear())
             .build_with_hasher(Hasher::default());
         Cache { blocks, since_upkeep: AtomicU64::new(0), metrics }
     }
@@ -258,11 +285,15 @@ impl Cache {
     }
 
     pub(crate) async fn find(&self, extent: &Extent) -> Option<View> {
-        let block = match self.blocks.get(&Place::Whole(extent.body)).await {
+        let block = match self.block(Place::Whole(extent.body)).await {
             Some(block) => Some(block),
-            None => self.blocks.get(&Place::Extent(extent.body, extent.position)).await,
+            None => self.block(Place::Extent(extent.body, extent.position)).await,
         };
         block.map(|block| View::new(block, *extent))
+    }
+
+    async fn block(&self, place: Place) -> Option<Arc<Block>> {
+        self.blocks.get(&place).await?.block()
     }
 
     pub(crate) fn contains(&self, extent: &Extent) -> bool {
@@ -272,7 +303,7 @@ impl Cache {
 
     async fn insert(&self, place: Place, block: Arc<Block>) {
         let memory = u64::from(block.memory);
-        self.blocks.insert(place, block).await;
+        self.blocks.insert(place, Slot::new(block)).await;
         if self.since_upkeep.fetch_add(memory, Ordering::Relaxed) + memory >= UPKEEP_BYTES {
             self.since_upkeep.store(0, Ordering::Relaxed);
             self.blocks.run_pending_tasks().await;
