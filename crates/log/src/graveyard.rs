@@ -12,26 +12,27 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub(crate) struct Graveyard {
     grace_ms: i64,
-    /// At the last look; `None` before the first.
-    live: Option<BTreeSet<Seq>>,
+    /// At the last look.
+    live: BTreeSet<Seq>,
     /// And when they were missed.
     dying: BTreeMap<Seq, i64>,
+    /// Earlier processes may have left dead ones behind.
+    is_first_look: bool,
 }
 
 impl Graveyard {
-    pub(crate) fn new(grace_ms: i64) -> Graveyard {
-        Graveyard { grace_ms, live: None, dying: BTreeMap::new() }
+    /// Before the first reader: whoever is alive in `state` has its grace.
+    pub(crate) fn new(state: &State, grace_ms: i64) -> Graveyard {
+        Graveyard { grace_ms, live: live_in(state), dying: BTreeMap::new(), is_first_look: true }
     }
 
     /// Notices who has died. Returns whether the log should be trimmed for it: a grace is over, or this is the first
     /// look of the process.
     pub(crate) fn look(&mut self, state: &State, now_ms: i64) -> bool {
-        let live: BTreeSet<Seq> = state.bodies().filter_map(|(body, _)| log_entry(body)).collect();
-        let is_first = self.live.is_none();
-        let before = self.live.take().unwrap_or_default();
-        self.dying.extend(before.difference(&live).map(|seq| (*seq, now_ms)));
-        self.live = Some(live);
-        is_first || self.dying.values().any(|missed_ms| self.is_over(*missed_ms, now_ms))
+        let live = live_in(state);
+        self.dying.extend(self.live.difference(&live).map(|seq| (*seq, now_ms)));
+        self.live = live;
+        std::mem::take(&mut self.is_first_look) || self.dying.values().any(|missed_ms| self.is_over(*missed_ms, now_ms))
     }
 
     /// Whether somebody is waiting for its end.
@@ -44,12 +45,16 @@ impl Graveyard {
         self.look(state, now_ms);
         let grace_ms = self.grace_ms;
         self.dying.retain(|_, missed_ms| now_ms < missed_ms.saturating_add(grace_ms));
-        self.live.iter().flatten().chain(self.dying.keys()).copied().collect()
+        self.live.iter().chain(self.dying.keys()).copied().collect()
     }
 
     fn is_over(&self, missed_ms: i64, now_ms: i64) -> bool {
         now_ms >= missed_ms.saturating_add(self.grace_ms)
     }
+}
+
+fn live_in(state: &State) -> BTreeSet<Seq> {
+    state.bodies().filter_map(|(body, _)| log_entry(body)).collect()
 }
 
 fn log_entry(body: BodyId) -> Option<Seq> {

@@ -335,7 +335,7 @@ impl Parts {
             known,
             past: Vec::new(),
             covered: Default::default(),
-            graveyard: Graveyard::new(grace_ms),
+            graveyard: Graveyard::new(&replica.state(), grace_ms),
         };
         snapshots.set_mark();
         snapshots
@@ -369,7 +369,7 @@ impl Parts {
             has_objects,
             seen_open: replica.state().brokers().map(|broker| broker.epoch).collect(),
             orphans_due: has_objects,
-            last_look: replica.applied(),
+            last_look: Seq::ZERO,
         }
     }
 }

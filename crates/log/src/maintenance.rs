@@ -27,6 +27,7 @@ pub(crate) struct Maintenance {
     /// Open registrations at the last look; one that is missing later may have left orphans.
     pub(crate) seen_open: BTreeSet<Epoch>,
     pub(crate) orphans_due: bool,
+    /// What had been applied at the last look; zero before the first, which finds what earlier processes left.
     pub(crate) last_look: Seq,
 }
 

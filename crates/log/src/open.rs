@@ -52,10 +52,11 @@ pub(crate) async fn open(
     broken_rule: Option<Mutation>,
     health: HealthCell,
 ) -> Result<Opened, OpenError> {
-    let snapshots = snapshot::list(store).await.map_err(OpenError::Snapshots)?;
+    let mut snapshots = snapshot::list(store).await.map_err(OpenError::Snapshots)?;
     let state = snapshot::newest_state(store, &snapshots).await.map_err(OpenError::Snapshots)?;
     let state = with_broken_rule(state, broken_rule);
-    let mut replay = Replay { state, volume: TailVolume::default() };
+    let carried_bytes = snapshot::count_carried(&state, &mut snapshots);
+    let mut replay = Replay { state, volume: TailVolume { carried_bytes, ..TailVolume::default() } };
     replay.read_tail(engine).await?;
     let register = RegisterBroker {
         broker: identity.id,

@@ -24,7 +24,6 @@ fn confluent_static_members_come_back_without_a_rebalance_and_fence_their_twins(
 }
 
 #[test]
-#[ignore = "not steady: a commit that meets a rebalance ends the script now and then"]
 fn kafka_python_groups_process_every_record_once() {
     let subject = Subject::start();
     for strategy in ["range", "roundrobin", "sticky", "cooperative-sticky"] {

@@ -9,6 +9,7 @@ import time
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import CommitFailedError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
 import kafka.coordinator.assignors.cooperative_sticky as cooperative
@@ -55,12 +56,20 @@ class Member(threading.Thread):
         try:
             while not self.leaving.is_set():
                 for partition, records in self.consumer.poll(timeout_ms=100).items():
-                    self.seen.extend(int(record.value) for record in records)
-                    self.consumer.commit({partition: offset_after(records[-1].offset)})
+                    self.process(partition, records)
                 self.owns = {partition.partition for partition in self.consumer.assignment()}
             self.consumer.close()
         except BaseException as failure:
             self.failure = failure
+
+    def process(self, partition, records):
+        """Records count once their commit holds; when a rebalance comes first, whoever owns the partition then reads them again."""
+        try:
+            self.consumer.commit({partition: offset_after(records[-1].offset)})
+            self.seen.extend(int(record.value) for record in records)
+        except (CommitFailedError, RebalanceInProgressError):
+            if partition in self.consumer.assignment():
+                self.consumer.seek(partition, records[0].offset)
 
 
 def offset_after(offset):

@@ -206,9 +206,11 @@ async fn objects_of_expired_records_are_deleted_after_the_grace_also_by_the_next
 
 #[tokio::test(start_paused = true)]
 async fn a_log_that_carries_segments_gives_their_space_back_although_it_is_idle() {
-    for restarts in [false, true] {
+    // The last one restarts with most segments before a snapshot, so that it does not see them come.
+    for (restarts, snapshot_after_records) in [(false, 1000), (true, 1000), (true, 10)] {
         let world = World::new(Bodies::InLog);
-        let options = LogOptions { reclaim_after_bytes: 10_000, ..keeping(&world, by_age(HOUR)) };
+        let options =
+            LogOptions { reclaim_after_bytes: 5_000, snapshot_after_records, ..keeping(&world, by_age(HOUR)) };
         let mut log = world.broker_with(0, options.clone()).await;
         let orders = partition(create_topic(&log, "orders", 1).await, 0);
         let mut bodies = Vec::new();
@@ -225,8 +227,9 @@ async fn a_log_that_carries_segments_gives_their_space_back_although_it_is_idle(
         }
         world.engine.read_body(bodies[0], 0..8).await.expect("a reader may still want it");
         tokio::time::sleep(world.options.delete_grace + world.options.maintenance_interval * 4).await;
-        for body in bodies {
-            world.engine.read_body(body, 0..8).await.expect_err("its space came back");
+        // The newest four are less than what is worth the trouble.
+        for body in &bodies[..16] {
+            world.engine.read_body(*body, 0..8).await.expect_err("its space came back");
         }
         let (before, applied) = (world.all_requests(), log.state().applied());
         tokio::time::sleep(HOUR * 24).await;
