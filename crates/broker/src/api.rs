@@ -6,6 +6,7 @@ pub(crate) mod add_partitions_to_txn;
 pub(crate) mod alter_client_quotas;
 pub(crate) mod alter_configs;
 pub(crate) mod alter_partition_reassignments;
+pub(crate) mod alter_replica_log_dirs;
 pub(crate) mod alter_user_scram_credentials;
 pub(crate) mod api_versions;
 pub(crate) mod consumer_group_describe;
@@ -206,6 +207,7 @@ pub(crate) async fn handle(node: &Arc<Node>, request: Request, stopping: Stoppin
         key::CONSUMER_GROUP_DESCRIBE => consumer_group_describe::handle(node, &request),
         key::DELETE_RECORDS => delete_records::handle(node, &request).await,
         key::DESCRIBE_TOPIC_PARTITIONS => describe_topic_partitions::handle(node, &request),
+        key::ALTER_REPLICA_LOG_DIRS => alter_replica_log_dirs::handle(node, &request),
         key::DESCRIBE_LOG_DIRS => describe_log_dirs::handle(node, &request),
         key::DESCRIBE_QUORUM => describe_quorum::handle(node, &request),
         key::LIST_CONFIG_RESOURCES => list_config_resources::handle(node, &request),

@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Double = 6,
     List = 7,
     Class = 8,
+    /// Its value is never shown.
+    Password = 9,
 }
 
 /// Which values of its type a setting takes.
@@ -49,6 +51,8 @@ pub(crate) enum Rule {
 pub(crate) enum Update {
     ReadOnly,
     PerBroker,
+    /// For one broker and one of its listeners, under a name that begins with the listener's; there are none here.
+    PerListener,
     ClusterWide,
 }
 
@@ -69,6 +73,11 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
+    /// Whether its value is a secret.
+    pub fn is_sensitive(&self) -> bool {
+        self.kind == Kind::Password
+    }
+
     /// Whether `value` is of the type and in the range; else why not.
     pub fn check(&self, value: &str) -> Result<(), String> {
         let fail = |why: String| Err(format!("Invalid value {value} for configuration {}: {why}", self.name));
@@ -331,8 +340,16 @@ pub(crate) fn change(
     let setting = find(scope, name)?;
     let code = refusal_code(scope);
     let refuse = |message: String| Err(ConfigError { code, message });
-    if scope == Scope::Broker && setting.update == Update::ReadOnly {
-        return refuse(format!("Cannot update these configs dynamically: {name}"));
+    match setting.update {
+        Update::ReadOnly if scope == Scope::Broker => {
+            return refuse(format!("Cannot update these configs dynamically: {name}"));
+        }
+        Update::PerListener => {
+            let message =
+                "These security configs can be dynamically updated only per-listener using the listener prefix";
+            return refuse(format!("{message}: {name}"));
+        }
+        Update::ReadOnly | Update::PerBroker | Update::ClusterWide => (),
     }
     let Some(operand) = value.filter(|_| operation != Operation::Delete) else {
         return match operation {

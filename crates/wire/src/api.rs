@@ -63,6 +63,8 @@ pub const DELETE_ACLS: i16 = 31;
 pub const DESCRIBE_CONFIGS: i16 = 32;
 /// Key of the AlterConfigs API.
 pub const ALTER_CONFIGS: i16 = 33;
+/// Key of the AlterReplicaLogDirs API.
+pub const ALTER_REPLICA_LOG_DIRS: i16 = 34;
 /// Key of the DescribeLogDirs API.
 pub const DESCRIBE_LOG_DIRS: i16 = 35;
 /// Key of the CreatePartitions API.
@@ -153,6 +155,7 @@ pub const SUPPORTED: &[ApiSupport] = &[
     support(DELETE_ACLS, 1, 3),
     support(DESCRIBE_CONFIGS, 1, 4),
     support(ALTER_CONFIGS, 0, 2),
+    support(ALTER_REPLICA_LOG_DIRS, 1, 2),
     support(DESCRIBE_LOG_DIRS, 1, 4),
     support(CREATE_PARTITIONS, 0, 3),
     support(DELETE_GROUPS, 0, 2),
@@ -238,6 +241,7 @@ pub fn name(key: i16) -> &'static str {
         DELETE_ACLS => "DeleteAcls",
         DESCRIBE_CONFIGS => "DescribeConfigs",
         ALTER_CONFIGS => "AlterConfigs",
+        ALTER_REPLICA_LOG_DIRS => "AlterReplicaLogDirs",
         DESCRIBE_LOG_DIRS => "DescribeLogDirs",
         CREATE_PARTITIONS => "CreatePartitions",
         DELETE_GROUPS => "DeleteGroups",

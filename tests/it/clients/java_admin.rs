@@ -97,6 +97,7 @@ fn java_tools_describe_features_versions_and_the_quorum() {
     let versions = subject.tool("org.apache.kafka.tools.BrokerApiVersionsCommand", &[]);
     for api in [
         "DeleteRecords(21)",
+        "AlterReplicaLogDirs(34)",
         "DescribeLogDirs(35)",
         "ElectLeaders(43)",
         "AlterPartitionReassignments(45)",

@@ -169,7 +169,8 @@ fn resource(node: &Node, state: &State, wanted: &Alteration) -> Result<(ConfigRe
 
 /// Some settings are one broker's only.
 fn check_reach(resource: &ConfigResource, name: &str) -> Result<(), Refusal> {
-    let is_per_broker = table::broker(name).is_some_and(|setting| setting.update == Update::PerBroker);
+    let is_per_broker =
+        table::broker(name).is_some_and(|setting| matches!(setting.update, Update::PerBroker | Update::PerListener));
     match resource {
         ConfigResource::Cluster if is_per_broker => {
             let message = format!("Cannot update these configs at default cluster level: {name}");

@@ -77,17 +77,13 @@ fn describe(
         BROKER if name.is_empty() => {
             let layers = Layers { broker: None, ..node.broker_layers(&state) };
             let stored = |setting: &&Setting| layers.cluster.is_some_and(|values| values.contains_key(setting.name));
-            let settings = table::BROKER.iter().filter(asked).filter(stored);
+            let settings = table::brokers().filter(asked).filter(stored);
             Ok(settings.map(|setting| shown(setting, Scope::Broker, layers, detail)).collect())
         }
         BROKER => {
             check_own_id(node, name)?;
             let layers = node.broker_layers(&state);
-            Ok(table::BROKER
-                .iter()
-                .filter(asked)
-                .map(|setting| shown(setting, Scope::Broker, layers, detail))
-                .collect())
+            Ok(table::brokers().filter(asked).map(|setting| shown(setting, Scope::Broker, layers, detail)).collect())
         }
         BROKER_LOGGER => {
             check_own_id(node, name)?;
@@ -128,7 +124,8 @@ fn shown(setting: &Setting, scope: Scope, layers: Layers<'_>, detail: Detail) ->
     let (value, source) = layers.effective(setting, scope);
     let mut shown = DescribeConfigsResourceResult::default()
         .with_name(text(setting.name))
-        .with_value(value.map(text))
+        .with_value(value.filter(|_| !setting.is_sensitive()).map(text))
+        .with_is_sensitive(setting.is_sensitive())
         .with_read_only(scope == Scope::Broker && setting.update == Update::ReadOnly)
         .with_config_source(source as i8);
     if detail.synonyms {
@@ -152,7 +149,8 @@ fn documentation(setting: &Setting) -> String {
 /// and of any group setting, is its own default.
 fn synonyms(setting: &Setting, scope: Scope, layers: Layers<'_>) -> Vec<DescribeConfigsSynonym> {
     let synonym = |name: &str, value: String, source: Source| {
-        DescribeConfigsSynonym::default().with_name(text(name)).with_value(Some(text(value))).with_source(source as i8)
+        let value = (!setting.is_sensitive()).then(|| text(value));
+        DescribeConfigsSynonym::default().with_name(text(name)).with_value(value).with_source(source as i8)
     };
     let candidates = layers.candidates(setting, scope);
     let candidates =

@@ -6,8 +6,10 @@ use super::Update::{ClusterWide, PerBroker, ReadOnly};
 use super::{Kind, Rule, Setting, Update};
 
 mod group;
+mod security;
 
 pub(crate) use group::{CLIENT_METRICS, GROUP, GROUP_BOUNDS};
+use security::SECURITY;
 
 /// The topic setting of this name.
 pub(crate) fn topic(name: &str) -> Option<&'static Setting> {
@@ -16,7 +18,12 @@ pub(crate) fn topic(name: &str) -> Option<&'static Setting> {
 
 /// The broker setting of this name.
 pub(crate) fn broker(name: &str) -> Option<&'static Setting> {
-    find(BROKER, name)
+    find(BROKER, name).or_else(|| find(SECURITY, name))
+}
+
+/// Every broker setting.
+pub(crate) fn brokers() -> impl Iterator<Item = &'static Setting> {
+    BROKER.iter().chain(SECURITY)
 }
 
 /// The group setting of this name.
@@ -208,8 +215,8 @@ pub(crate) const TOPIC: &[Setting] = &[
     .without_effect(),
 ];
 
-/// Broker settings, by name.
-pub(crate) const BROKER: &[Setting] = &[
+/// Broker settings, by name; those of authentication and encryption stand in a table of their own.
+const BROKER: &[Setting] = &[
     row(
         "add.partitions.to.txn.retry.backoff.max.ms",
         Int,
@@ -233,6 +240,24 @@ pub(crate) const BROKER: &[Setting] = &[
         .without_default()
         .update(ReadOnly)
         .without_effect(),
+    row(
+        "alter.log.dirs.replication.quota.window.num",
+        Int,
+        "11",
+        "Samples kept to measure the rate of moves between directories.",
+    )
+    .rule(AtLeast(1))
+    .update(ReadOnly)
+    .without_effect(),
+    row(
+        "alter.log.dirs.replication.quota.window.size.seconds",
+        Int,
+        "1",
+        "Length of a sample of the rate of moves between directories.",
+    )
+    .rule(AtLeast(1))
+    .update(ReadOnly)
+    .without_effect(),
     row(
         "authorizer.class.name",
         String,

@@ -153,6 +153,57 @@ async fn log_dirs_show_the_bytes_of_each_partition_on_the_broker_that_clients_ar
     assert_eq!(found, 1);
 }
 
+/// Moves partitions of topics to a directory; error codes in the order of the topics' names.
+async fn move_to(client: &mut Client, version: i16, path: &str, topics: &[(&str, &[i32])]) -> Vec<(String, i32, i16)> {
+    use m::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+    let topics = topics.iter().map(|(name, partitions)| {
+        AlterReplicaLogDirTopic::default().with_name(topic_name(name)).with_partitions(partitions.to_vec())
+    });
+    let directory = AlterReplicaLogDir::default().with_path(text(path)).with_topics(topics.collect());
+    let request = m::AlterReplicaLogDirsRequest::default().with_dirs(vec![directory]);
+    let response = call(client, version, &request).await;
+    let codes = response.results.iter().flat_map(|topic| {
+        let code = |at: &m::alter_replica_log_dirs_response::AlterReplicaLogDirPartitionResult| {
+            (topic.topic_name.to_string(), at.partition_index, at.error_code)
+        };
+        topic.partitions.iter().map(code)
+    });
+    codes.collect()
+}
+
+#[tokio::test]
+async fn replicas_move_to_the_directory_where_they_are_and_nowhere_else() {
+    let world = World::new();
+    let broker = world.start(0).await;
+    let mut client = broker.client_with("t", 2).await;
+    for version in 1..=2 {
+        let asked: &[(&str, &[i32])] = &[("nowhere", &[0]), ("t", &[0, 1, 2, -1])];
+        let moved = move_to(&mut client, version, "memory://", asked).await;
+        let row = |topic: &str, partition: i32, code: i16| (topic.to_owned(), partition, code);
+        let expected = [row("nowhere", 0, 3), row("t", -1, 3), row("t", 0, 0), row("t", 1, 0), row("t", 2, 3)];
+        assert_eq!(moved, expected, "version {version}");
+        let moved = move_to(&mut client, version, "/elsewhere", &[("nowhere", &[0]), ("t", &[0])]).await;
+        assert_eq!(moved, [row("nowhere", 0, 57), row("t", 0, 57)], "version {version}: the directory comes first");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_moves_on_the_broker_that_shows_it() {
+    let world = World::new();
+    let brokers = [world.start(0).await, world.start(1).await];
+    brokers[0].client_with("t", 8).await;
+    let partitions: Vec<i32> = (0..8).collect();
+    let mut moved = Vec::new();
+    for broker in &brokers {
+        broker.catch_up_with(&brokers[0]).await;
+        let codes = move_to(&mut broker.client().await, 2, "memory://", &[("t", &partitions)]).await;
+        assert!(codes.iter().all(|(.., code)| [0, 9].contains(code)), "{codes:?}");
+        moved.extend(codes.into_iter().filter(|(.., code)| *code == 0).map(|(_, partition, _)| partition));
+    }
+    moved.sort_unstable();
+    assert_eq!(moved, partitions, "each on one broker");
+}
+
 #[tokio::test]
 async fn features_are_told_so_that_tools_enable_what_they_need() {
     let world = World::new();

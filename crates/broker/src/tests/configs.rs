@@ -230,6 +230,34 @@ async fn broker_settings_have_sources_and_are_defaults_of_topics() {
 }
 
 #[tokio::test]
+async fn settings_of_security_are_known_and_secrets_are_not_shown() {
+    let world = World::new();
+    let broker = world.start(0).await;
+    let mut client = broker.client().await;
+    let relogin = "sasl.kerberos.min.time.before.relogin";
+    let configs = describe(&mut client, BROKER, "0").await;
+    assert_eq!((configs[relogin].config_type, configs[relogin].read_only), (5, false));
+    assert_eq!((configs["ssl.protocol"].config_type, configs["ssl.allow.dn.changes"].read_only), (2, true));
+    let cases = [
+        ("0", relogin, "58000", 0),
+        ("0", relogin, "soon", 42),
+        ("", relogin, "58000", 42),
+        ("0", "sasl.login.class", "org.example.Login", 42),
+        ("0", "ssl.keystore.location", "/keys", 42),
+        ("0", "ssl.client.auth", "maybe", 42),
+        ("0", "ssl.client.auth", "required", 0),
+        ("0", "sasl.jaas.config", "secret", 0),
+    ];
+    for (broker, name, value, code) in cases {
+        assert_eq!(alter(&mut client, BROKER, broker, &[(name, SET, Some(value))]).await, code, "{name}={value}");
+    }
+    assert_eq!(value_of(&mut client, BROKER, "0", relogin).await, ("58000".to_owned(), 2));
+    let secret = describe(&mut client, BROKER, "0").await.remove("sasl.jaas.config").expect("it is listed");
+    assert_eq!((secret.value, secret.is_sensitive, secret.config_source, secret.config_type), (None, true, 2, 9));
+    assert!(secret.synonyms.iter().all(|synonym| synonym.value.is_none()), "{:?}", secret.synonyms);
+}
+
+#[tokio::test]
 async fn groups_and_subscriptions_have_settings_within_the_brokers_bounds() {
     const CLIENT_METRICS: i8 = 16;
     const GROUP: i8 = 32;

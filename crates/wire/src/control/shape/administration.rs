@@ -34,6 +34,11 @@ const DELETE_ACLS: &[Field] = &[always(Structures(ACL_FILTER))];
 /// A topic and some of its partitions.
 const PARTITIONS_OF: &[Field] = &[always(String), always(Values(4))];
 
+const ALTER_REPLICA_LOG_DIRS: &[Field] = &[always(Structures(&[
+    always(String),                    // path
+    always(Structures(PARTITIONS_OF)), // what is moved there
+]))];
+
 const DESCRIBE_LOG_DIRS: &[Field] = &[always(Structures(PARTITIONS_OF))];
 
 const ELECT_LEADERS: &[Field] = &[
@@ -106,6 +111,7 @@ pub(super) fn fields(key: i16) -> Option<&'static [Field]> {
         api::DESCRIBE_ACLS => Some(ACL_FILTER),
         api::CREATE_ACLS => Some(CREATE_ACLS),
         api::DELETE_ACLS => Some(DELETE_ACLS),
+        api::ALTER_REPLICA_LOG_DIRS => Some(ALTER_REPLICA_LOG_DIRS),
         api::DESCRIBE_LOG_DIRS => Some(DESCRIBE_LOG_DIRS),
         api::ELECT_LEADERS => Some(ELECT_LEADERS),
         api::ALTER_PARTITION_REASSIGNMENTS => Some(ALTER_PARTITION_REASSIGNMENTS),

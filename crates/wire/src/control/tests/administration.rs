@@ -41,6 +41,13 @@ fn delete_acls(_: i16) -> m::DeleteAclsRequest {
     m::DeleteAclsRequest::default().with_filters(vec![filter; 2])
 }
 
+fn alter_replica_log_dirs(_: i16) -> m::AlterReplicaLogDirsRequest {
+    use m::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+    let topic = AlterReplicaLogDirTopic::default().with_name(text("t").into()).with_partitions(vec![0, 1]);
+    let directory = AlterReplicaLogDir::default().with_path(text("/data")).with_topics(vec![topic; 2]);
+    m::AlterReplicaLogDirsRequest::default().with_dirs(vec![directory; 2])
+}
+
 fn describe_log_dirs(_: i16) -> m::DescribeLogDirsRequest {
     let topic = m::describe_log_dirs_request::DescribableLogDirTopic::default()
         .with_topic(text("t").into())
@@ -139,6 +146,7 @@ pub(super) fn sample(key: i16, version: i16) -> Option<RequestKind> {
         api::DESCRIBE_ACLS => RequestKind::DescribeAcls(describe_acls(version)),
         api::CREATE_ACLS => RequestKind::CreateAcls(create_acls(version)),
         api::DELETE_ACLS => RequestKind::DeleteAcls(delete_acls(version)),
+        api::ALTER_REPLICA_LOG_DIRS => RequestKind::AlterReplicaLogDirs(alter_replica_log_dirs(version)),
         api::DESCRIBE_LOG_DIRS => RequestKind::DescribeLogDirs(describe_log_dirs(version)),
         api::ELECT_LEADERS => RequestKind::ElectLeaders(elect_leaders(version)),
         api::ALTER_PARTITION_REASSIGNMENTS => {
