@@ -49,6 +49,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 struct Worker {
     process: Logged,
     rest: SocketAddr,
+    // Behind the names of connectors: sinks are groups, which all cases would share otherwise.
+    id: String,
     http: tokio::runtime::Runtime,
 }
 
@@ -75,7 +77,7 @@ impl Worker {
         let mut java = scene.java("org.apache.kafka.connect.cli.ConnectDistributed")?;
         let process = scene.start(java.arg(settings), name)?;
         let http = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let worker = Worker { process, rest, http };
+        let worker = Worker { process, rest, id: scene.own("connector"), http };
         // The REST server answers before the group is joined; a list of connectors needs the config topic.
         wait_until(&format!("{name} answers"), PATIENCE, || Ok(worker.get("connectors").is_ok()))?;
         Ok(worker)
@@ -95,6 +97,16 @@ impl Worker {
         })
     }
 
+    /// Where a connector, or something of it, is found.
+    fn path(&self, connector: &str, what: &str) -> String {
+        format!("connectors/{connector}-{}{what}", self.id)
+    }
+
+    /// Asks for something about a connector without a body.
+    fn act(&self, method: reqwest::Method, connector: &str, what: &str) -> Result<Value> {
+        self.ask(method, &self.path(connector, what), None)
+    }
+
     fn get(&self, path: &str) -> Result<Value> {
         self.ask(reqwest::Method::GET, path, None)
     }
@@ -103,7 +115,7 @@ impl Worker {
     fn put(&self, name: &str, settings: &Value) -> Result<()> {
         let mut last = Ok(Value::Null);
         let put = wait_until(&format!("{name} is accepted"), PATIENCE, || {
-            last = self.ask(reqwest::Method::PUT, &format!("connectors/{name}/config"), Some(settings));
+            last = self.ask(reqwest::Method::PUT, &self.path(name, "/config"), Some(settings));
             Ok(last.is_ok())
         });
         last?;
@@ -113,7 +125,7 @@ impl Worker {
     fn wait_until_running(&self, connector: &str) -> Result<()> {
         let mut last = Value::Null;
         let waited = wait_until(&format!("{connector} runs"), PATIENCE, || {
-            last = self.get(&format!("connectors/{connector}/status")).unwrap_or_default();
+            last = self.get(&self.path(connector, "/status")).unwrap_or_default();
             let tasks = last["tasks"].as_array().cloned().unwrap_or_default();
             let all_run = !tasks.is_empty() && tasks.iter().all(|task| task["state"] == "RUNNING");
             Ok(last["connector"]["state"] == "RUNNING" && all_run)
@@ -236,26 +248,28 @@ fn connectors_are_managed(scene: &Scene<'_>) -> Result<()> {
     source.write(500)?;
     let sink = scene.folder.path().join("sink.txt");
     wait_until("the sink has all lines", PATIENCE, || Ok(lines_of(&sink).len() >= source.written))?;
-    let state = |connector: &str| worker.get(&format!("connectors/{connector}/status"));
-    worker.ask(Method::PUT, "connectors/sink/pause", None)?;
+    let state = |connector: &str| worker.act(Method::GET, connector, "/status");
+    worker.act(Method::PUT, "sink", "/pause")?;
     wait_until("the sink pauses", PATIENCE, || Ok(state("sink")?["tasks"][0]["state"] == "PAUSED"))?;
-    worker.ask(Method::PUT, "connectors/sink/resume", None)?;
+    worker.act(Method::PUT, "sink", "/resume")?;
     worker.wait_until_running("sink")?;
-    worker.ask(Method::POST, "connectors/sink/restart?includeTasks=true", None)?;
+    worker.act(Method::POST, "sink", "/restart?includeTasks=true")?;
     worker.wait_until_running("sink")?;
-    worker.ask(Method::PUT, "connectors/sink/stop", None)?;
+    worker.act(Method::PUT, "sink", "/stop")?;
     wait_until("the sink stops", PATIENCE, || Ok(state("sink")?["connector"]["state"] == "STOPPED"))?;
-    let offsets = worker.get("connectors/sink/offsets")?;
-    ensure!(offsets["offsets"][0]["offset"]["kafka_offset"] == 500, "offsets of the sink: {offsets}");
-    worker.ask(Method::DELETE, "connectors/sink/offsets", None)?;
-    worker.ask(Method::PUT, "connectors/sink/resume", None)?;
-    wait_until("the sink reads everything again", PATIENCE, || Ok(lines_of(&sink).len() >= 2 * source.written))?;
-    worker.ask(Method::PUT, "connectors/source/stop", None)?;
+    let offsets = worker.act(Method::GET, "sink", "/offsets")?;
+    // Records, and the markers of the transactions that they were written in.
+    let offset = offsets["offsets"][0]["offset"]["kafka_offset"].as_u64();
+    ensure!(offset.is_some_and(|offset| offset >= 500), "offsets of the sink: {offsets}");
+    worker.act(Method::DELETE, "sink", "/offsets")?;
+    worker.act(Method::PUT, "sink", "/resume")?;
+    wait_until("the sink reads all again", PATIENCE, || Ok(lines_of(&sink).len() >= 2 * source.written))?;
+    worker.act(Method::PUT, "source", "/stop")?;
     wait_until("the source stops", PATIENCE, || Ok(state("source")?["connector"]["state"] == "STOPPED"))?;
     // With exactly-once support this fences the tasks' producers first.
-    worker.ask(Method::DELETE, "connectors/source/offsets", None)?;
-    worker.ask(Method::DELETE, "connectors/source", None)?;
-    worker.ask(Method::DELETE, "connectors/sink", None)?;
+    worker.act(Method::DELETE, "source", "/offsets")?;
+    worker.act(Method::DELETE, "source", "")?;
+    worker.act(Method::DELETE, "sink", "")?;
     let left = worker.get("connectors")?;
     ensure!(left.as_array().is_some_and(Vec::is_empty), "connectors left: {left}");
     Ok(())
