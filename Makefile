@@ -10,7 +10,7 @@ ARGS ?=
 AGAINST ?= frazil
 SUITES ?=
 
-.PHONY: help run run-minio build build-release tools tools-suites test suites bench fmt lint
+.PHONY: help run run-minio build build-release tools tools-fast tools-suites test suites suites-fast bench fmt lint
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -30,11 +30,20 @@ run-minio: build ## the same on an S3 bucket: a MinIO started for it, data in ./
 tools: ## what the tests run against: MinIO, kcat, Python clients, Apache Kafka
 	tests/tools/install
 
-test: tools build ## everything but the suites: unit, conformance, crash points, simulation, real clients
-	$(CARGO) test --workspace --locked $(ARGS)
+# The selection runs even when a test failed, so that one run tells of both; either fails the target.
+test: tools tools-fast build ## everything, of the suites the fast selection: unit, crash points, simulation, real clients
+	status=0; $(CARGO) test --workspace --locked $(ARGS) || status=1; \
+	$(MAKE) --no-print-directory suites-fast || status=1; exit $$status
+
+tools-fast: tools
+	tests/tools/install suites-fast
 
 tools-suites: tools
 	tests/tools/install suites
+
+suites-fast: tools-fast build ## the fast selection of the suites (tests/suites/fast.txt), one line for each case
+	$(CARGO) build --workspace --bin frazil-suites --locked
+	$(TARGET_DIR)/debug/frazil-suites --fast --each
 
 suites: tools-suites build ## other projects' own test suites (SUITES="librdkafka java", AGAINST=kafka, ARGS="--case 0081")
 	$(CARGO) build --workspace --bin frazil-suites --locked

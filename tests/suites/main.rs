@@ -21,6 +21,9 @@ struct Arguments {
     /// Only the cases of tests/suites/fast.txt.
     #[arg(long)]
     fast: bool,
+    /// Print a line for each case, too.
+    #[arg(long)]
+    each: bool,
     /// Cases to run at once: most of them wait most of the time.
     #[arg(long, default_value_t = 3)]
     jobs: usize,
@@ -83,7 +86,8 @@ fn main() -> Result<ExitCode> {
     for suite in chosen.into_iter().filter(|suite| selection.wants_some_of(suite.name())) {
         match suites::run_suite(suite.as_ref(), against, &selection, arguments.jobs, &logs.join(suite.name())) {
             Ok(verdict) => {
-                print!("{verdict}");
+                let each = if arguments.each { verdict.each() } else { String::new() };
+                print!("{each}{verdict}");
                 verdicts.push(verdict);
             }
             Err(error) => {

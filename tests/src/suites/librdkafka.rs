@@ -178,7 +178,7 @@ impl Suite for Librdkafka {
 }
 
 fn tests_folder(tools: &Tools) -> Result<PathBuf> {
-    Ok(tools.part("suites-rdkafka")?.join("librdkafka/tests"))
+    Ok(tools.part("suites-librdkafka")?.join("librdkafka/tests"))
 }
 
 /// Built once, before several tests try to at the same time.

@@ -20,6 +20,8 @@ pub struct Verdict {
     excused: BTreeMap<(Kind, String), usize>,
     /// Listed cases that passed.
     stale: Vec<String>,
+    /// What became of each case, in words.
+    each: Vec<(String, &'static str)>,
 }
 
 impl Verdict {
@@ -40,6 +42,7 @@ impl Verdict {
             failed: Vec::new(),
             excused: BTreeMap::new(),
             stale: Vec::new(),
+            each: Vec::new(),
         };
         for name in left_out {
             verdict.excuse(name, exceptions, against);
@@ -52,6 +55,10 @@ impl Verdict {
 
     fn add(&mut self, case: Case, exceptions: &Exceptions, against: Against) {
         let kind = exceptions.of(&case.name, against).map(|exception| exception.kind);
+        let has_passed = matches!(case.outcome, Outcome::Passed | Outcome::PassedAgain);
+        if has_passed || kind.is_none() {
+            self.each.push((case.name.clone(), if has_passed { "passed" } else { "FAILED" }));
+        }
         match (case.outcome, kind) {
             (Outcome::Passed, None | Some(Kind::Flaky)) => self.passed += 1,
             (Outcome::PassedAgain, None) => {
@@ -72,7 +79,15 @@ impl Verdict {
     fn excuse(&mut self, case: &str, exceptions: &Exceptions, against: Against) {
         if let Some(exception) = exceptions.of(case, against) {
             *self.excused.entry((exception.kind, exception.reason.clone())).or_default() += 1;
+            self.each.push((case.to_owned(), exception.kind.name()));
         }
+    }
+
+    /// One line for each case, in order.
+    pub fn each(&self) -> String {
+        let mut each = self.each.clone();
+        each.sort();
+        each.iter().map(|(case, became)| format!("{became:14} {} {case}\n", self.suite)).collect()
     }
 
     /// Whether everything that is not listed passed.
@@ -143,6 +158,14 @@ mod tests {
         assert!(!judge("", Against::Frazil, vec![case("a", Outcome::Skipped("no".to_owned()))]).is_good());
         assert!(judge("frazil-lacks a -- groups", Against::Frazil, vec![failed()]).is_good());
         assert!(!judge("frazil-lacks a -- groups", Against::Kafka, vec![failed()]).is_good());
+    }
+
+    #[test]
+    fn every_case_has_a_line_with_what_became_of_it() {
+        let failed = |name| case(name, Outcome::Failed("why".to_owned()));
+        let cases = vec![failed("c"), case("a", Outcome::Passed), failed("b")];
+        let each = judge("frazil-lacks b -- groups", Against::Frazil, cases).each();
+        assert_eq!(each, "passed         suite a\nfrazil-lacks   suite b\nFAILED         suite c\n");
     }
 
     #[test]
