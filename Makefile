@@ -9,6 +9,7 @@ ARGS ?=
 # Whom the suites run against, frazil or kafka (the oracle), and which of them; all when none is named.
 AGAINST ?= frazil
 SUITES ?=
+FAST = $(TARGET_DIR)/debug/frazil-suites --fast --each
 
 .PHONY: help run run-minio build build-release tools tools-fast tools-suites test suites suites-fast bench fmt lint
 
@@ -31,9 +32,9 @@ tools: ## what the tests run against: MinIO, kcat, Python clients, Apache Kafka
 	tests/tools/install
 
 # The selection runs even when a test failed, so that one run tells of both; either fails the target.
-test: tools tools-fast build ## everything, of the suites the fast selection: unit, crash points, simulation, real clients
-	status=0; $(CARGO) test --workspace --locked $(ARGS) || status=1; \
-	$(MAKE) --no-print-directory suites-fast || status=1; exit $$status
+test: tools-fast build ## everything, of the suites the fast selection: unit, crash points, simulation, real clients
+	$(CARGO) build --workspace --bin frazil-suites --locked
+	status=0; $(CARGO) test --workspace --locked $(ARGS) || status=1; $(FAST) || status=1; exit $$status
 
 tools-fast: tools
 	tests/tools/install suites-fast
@@ -43,7 +44,7 @@ tools-suites: tools
 
 suites-fast: tools-fast build ## the fast selection of the suites (tests/suites/fast.txt), one line for each case
 	$(CARGO) build --workspace --bin frazil-suites --locked
-	$(TARGET_DIR)/debug/frazil-suites --fast --each
+	$(FAST)
 
 suites: tools-suites build ## other projects' own test suites (SUITES="librdkafka java", AGAINST=kafka, ARGS="--case 0081")
 	$(CARGO) build --workspace --bin frazil-suites --locked
