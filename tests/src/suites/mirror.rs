@@ -105,29 +105,35 @@ fn lines(from: usize, to: usize) -> Vec<String> {
 fn both_ways(scene: &Scene<'_>) -> Result<()> {
     let sides = Sides::new(scene)?;
     let (other, subject) = (sides.other.bootstrap(), scene.bootstrap().to_owned());
-    sides.create(&other, "orders")?;
-    sides.create(&subject, "invoices")?;
-    sides.fill(&other, "orders", 0, RECORDS)?;
-    sides.fill(&subject, "invoices", 0, RECORDS)?;
-    let all = RECORDS.to_string();
-    let read = |topic| ["--topic", topic, "--from-beginning", "--max-messages", &all, "--group"];
-    sides.tool(&other, "consumer.ConsoleConsumer", &[&read("orders")[..], &["packers"]].concat(), "")?;
-    sides.tool(&subject, "consumer.ConsoleConsumer", &[&read("invoices")[..], &["clerks"]].concat(), "")?;
-    let mirror = sides.mirror("orders, invoices", "packers, clerks", "")?;
-    sides.arrived(&subject, "other.orders", RECORDS)?;
-    sides.arrived(&other, "subject.invoices", RECORDS)?;
-    let settings = sides.tool(&subject, "TopicCommand", &["--describe", "--topic", "other.orders"], "")?;
+    let (orders, packers) = (scene.own("orders"), scene.own("packers"));
+    let (invoices, clerks) = (scene.own("invoices"), scene.own("clerks"));
+    let (orders_here, invoices_there) = (format!("other.{orders}"), format!("subject.{invoices}"));
+    sides.create(&other, &orders)?;
+    sides.create(&subject, &invoices)?;
+    sides.fill(&other, &orders, 0, RECORDS)?;
+    sides.fill(&subject, &invoices, 0, RECORDS)?;
+    let mirror = sides.mirror(&format!("{orders}, {invoices}"), &format!("{packers}, {clerks}"), "")?;
+    sides.arrived(&subject, &orders_here, RECORDS)?;
+    sides.arrived(&other, &invoices_there, RECORDS)?;
+    let settings = sides.tool(&subject, "TopicCommand", &["--describe", "--topic", &orders_here], "")?;
     contains(&settings, &["PartitionCount: 3", "retention.ms=86400000"])?;
-    // Positions are translated for what was mirrored after the mirror knew both sides' offsets.
-    sides.fill(&other, "orders", RECORDS, 2 * RECORDS)?;
-    sides.fill(&subject, "invoices", RECORDS, 2 * RECORDS)?;
-    sides.arrived(&subject, "other.orders", 2 * RECORDS)?;
-    sides.arrived(&other, "subject.invoices", 2 * RECORDS)?;
-    for (bootstrap, group, topic) in [(&subject, "packers", "other.orders"), (&other, "clerks", "subject.invoices")] {
+    sides.fill(&other, &orders, RECORDS, 2 * RECORDS)?;
+    sides.fill(&subject, &invoices, RECORDS, 2 * RECORDS)?;
+    sides.arrived(&subject, &orders_here, 2 * RECORDS)?;
+    sides.arrived(&other, &invoices_there, 2 * RECORDS)?;
+    // The mirror translates no position before the first offset that it knows on both sides, and when it starts late it
+    // knows only the last ones. So the groups read to the end.
+    let all = (2 * RECORDS).to_string();
+    for (bootstrap, topic, group) in [(&other, &orders, &packers), (&subject, &invoices, &clerks)] {
+        let read = ["--topic", topic, "--from-beginning", "--max-messages", &all, "--group", group];
+        sides.tool(bootstrap, "consumer.ConsoleConsumer", &read, "")?;
+    }
+    for (bootstrap, group, topic) in [(&subject, &packers, &orders_here), (&other, &clerks, &invoices_there)] {
         wait_until(&format!("{group} has positions in {topic}"), PATIENCE, || {
             let described =
                 sides.tool(bootstrap, "consumer.group.ConsumerGroupCommand", &["--describe", "--group", group], "");
-            Ok(described.is_ok_and(|text| text.lines().filter(|line| line.contains(topic)).count() == 3))
+            let has_topic = |line: &&str| line.contains(topic.as_str());
+            Ok(described.is_ok_and(|text| text.lines().filter(has_topic).count() == 3))
         })?;
     }
     let listed = sides.tool(&subject, "TopicCommand", &["--list"], "")?;
