@@ -257,8 +257,8 @@ impl Parts {
             tasks.push(Task::start("follower", following));
         }
         if self.engine.is_exclusive() {
-            let (engine, env) = (self.engine.clone(), self.env.clone());
-            tasks.push(Task::start("pauses", pauses::watch(engine, replica.clone(), env, self.health.clone())));
+            let (env, health) = (self.env.clone(), self.health.clone());
+            tasks.push(Task::start("pauses", pauses::watch(sequencer.clone(), replica.clone(), env, health)));
         }
         let reader = Arc::new(self.reader(&replica, &cache, &buffers));
         let fetcher = self.fetcher(&replica, &reader);

@@ -2,14 +2,14 @@
 //!
 //! On an exclusive log nobody follows the tail: a broker learns of its successor with its next append. One that was
 //! stopped (SIGSTOP, a suspended machine) and goes on would serve reads and heartbeats from its old state for as long as
-//! nobody writes through it. So after every pause it reads the log to its tail once. A broker that was not stopped asks
-//! for nothing.
+//! nobody writes through it. So after every pause it appends a record that changes nothing, which its successor's entry
+//! refuses. A broker that was not stopped asks for nothing.
 
 use crate::health::HealthCell;
 use crate::replica::Replica;
-use crate::sequencer::read_to_tail;
+use crate::sequencer::Sequencer;
 use frazil_base::Env;
-use frazil_meta::CommitLog;
+use frazil_meta::record::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(4);
 
 /// Ends when the broker is fenced, or is dropped.
-pub(crate) async fn watch(engine: Arc<dyn CommitLog>, replica: Arc<Replica>, env: Env, health: HealthCell) {
+pub(crate) async fn watch(sequencer: Sequencer, replica: Arc<Replica>, env: Env, health: HealthCell) {
     let mut seen = env.clock.since_boot();
     while health.fenced().is_none() {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -30,9 +30,11 @@ pub(crate) async fn watch(engine: Arc<dyn CommitLog>, replica: Arc<Replica>, env
             continue;
         }
         tracing::warn!(?paused, "the process did not run for a while; looking whether another broker took over");
-        match read_to_tail(engine.as_ref(), &replica).await {
-            Ok(()) => seen = env.clock.since_boot(),
-            Err(error) => tracing::warn!(%error, "cannot look whether another broker took over; trying again"),
+        // A level that is in force already. Repeated by whoever does it until the outcome is certain.
+        let level = replica.state().feature_level();
+        match sequencer.propose(Command::FeatureLevel { level }, None).settled().await {
+            Ok(_) => seen = env.clock.since_boot(),
+            Err(error) => tracing::warn!(%error, "it is not certain that no other broker took over; trying again"),
         }
     }
 }

@@ -262,7 +262,7 @@ impl Task {
 }
 
 /// Applies everything that stands in the log now.
-pub(crate) async fn read_to_tail(engine: &dyn CommitLog, replica: &Replica) -> Result<(), ReadError> {
+async fn read_to_tail(engine: &dyn CommitLog, replica: &Replica) -> Result<(), ReadError> {
     let tail = engine.tail().await?;
     while replica.applied() < tail {
         let records = engine.read(replica.applied(), READ_BYTES).await?;
