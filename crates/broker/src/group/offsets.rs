@@ -65,6 +65,8 @@ struct Queue {
     waiting: Vec<Waiting>,
     /// Commits without an outcome, by group.
     unsettled: BTreeMap<String, usize>,
+    /// The broker is stopping: nobody would write what comes now.
+    is_closed: bool,
 }
 
 struct Waiting {
@@ -99,6 +101,9 @@ impl Committer {
         let mut queue = self.0.queue.lock();
         let parts = split(commit).into_iter().map(|commit| {
             let (waiter, receiver) = oneshot::channel();
+            if queue.is_closed {
+                return receiver;
+            }
             *queue.unsettled.entry(commit.group.clone()).or_default() += 1;
             queue.waiting.push(Waiting { commit, waiter });
             receiver
@@ -149,7 +154,8 @@ impl Committer {
         let _ = self.0.begun.send(record.boxed());
     }
 
-    /// Writes records as the module says, until the broker stops.
+    /// Writes records as the module says, until the broker stops. What has arrived by then is still written: its senders
+    /// wait for it, and with them the end of their connections.
     pub async fn run(self, mut stopping: Stopping) {
         let mut begun = self.0.under_way.lock().take().expect("the task runs once");
         let mut records = FuturesUnordered::new();
@@ -166,6 +172,12 @@ impl Committer {
                 }
             }
         }
+        self.0.queue.lock().is_closed = true;
+        self.flush();
+        while let Ok(record) = begun.try_recv() {
+            records.push(record);
+        }
+        while records.next().await.is_some() {}
     }
 }
 

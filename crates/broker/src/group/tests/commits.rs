@@ -7,7 +7,7 @@ use frazil_meta::record::OffsetCommit;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{advance, interval, sleep};
+use tokio::time::{advance, interval, sleep, timeout};
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_consumers_that_commit_once_a_second_cost_no_more_appends_than_the_window_allows() {
@@ -83,6 +83,28 @@ async fn a_commit_that_was_in_time_goes_ahead_of_the_next_generation() {
     site.sync("g", &member, joined.generation, Vec::new()).await.expect("it syncs");
     assert_eq!(committing.await.expect("no panic"), Ok(()));
     assert_eq!(site.committed("g", partition(topic, 1)).map(|committed| committed.offset), Some(7));
+}
+
+/// Found by real clients: their commits waited for a record that nobody wrote, and the broker in vain for them.
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_waits_when_the_broker_stops_is_written_and_a_later_one_refused() {
+    let mut world = World::new();
+    world.options.flush_age = Duration::from_secs(5);
+    let site = world.start(1).await;
+    let topic = world.create_topic("t", 1).await;
+    site.commit("g", None, partition(topic, 0), 1).await.expect("the first waits for nothing");
+    let committing = tokio::spawn({
+        let site = site.clone();
+        async move { site.commit("g", None, partition(topic, 0), 2).await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!committing.is_finished(), "it waits for its record");
+    site.stop.give();
+    let committed = timeout(Duration::from_secs(1), committing).await.expect("it is answered");
+    assert_eq!(committed.expect("no panic"), Ok(()));
+    assert_eq!(site.committed("g", partition(topic, 0)).map(|committed| committed.offset), Some(2));
+    let late = timeout(Duration::from_secs(1), site.commit("g", None, partition(topic, 0), 3)).await;
+    assert_eq!(late.expect("it is answered"), Err(GroupError::NotCoordinator));
 }
 
 #[tokio::test(start_paused = true)]
