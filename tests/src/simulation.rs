@@ -23,6 +23,8 @@ mod streams;
 mod transactional;
 mod world;
 
+pub use chance::Chance;
 pub use checker::{Violation, check};
+pub use clients::{Seen, visible};
 pub use history::{Event, History, Value};
 pub use plan::{Engine, Fault, Plan, Report, run};

@@ -29,8 +29,7 @@ pub(crate) fn check(node: &Node, state: &State, transactional_id: &str) -> Resul
 
 /// Whether this broker coordinates the transactional id.
 pub(crate) fn is_coordinator(node: &Node, state: &State, transactional_id: &str) -> bool {
-    let coordinator = state.coordinator(CoordinatorKind::Transaction, transactional_id);
-    coordinator.is_some_and(|broker| broker.epoch == node.log.epoch())
+    state.may_coordinate(CoordinatorKind::Transaction, transactional_id, node.log.epoch())
 }
 
 /// Refuses what a client before KIP-890 sent over a connection that it has given up since: the connection closes.

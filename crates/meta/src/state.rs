@@ -277,9 +277,7 @@ impl State {
 
     /// Refuses a record about a group or a transactional id that its coordinator did not write.
     fn check_coordinator(&self, kind: CoordinatorKind, key: &str, record: &Record) -> Result<(), Refusal> {
-        let is_own = self.coordinator(kind, key).is_some_and(|broker| broker.epoch == record.epoch);
-        let is_accepted = is_own || self.rules.broken(Mutation::IgnoreCoordinator);
-        if is_accepted { Ok(()) } else { Err(Refusal::NotCoordinator) }
+        if self.may_coordinate(kind, key, record.epoch) { Ok(()) } else { Err(Refusal::NotCoordinator) }
     }
 
     fn change_topics(&mut self, command: &Command, now_ms: i64) -> Result<(), Refusal> {

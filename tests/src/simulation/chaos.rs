@@ -3,9 +3,11 @@
 use super::chance::Chance;
 use super::link::{Luck, Mode, Network};
 use super::plan::Fault;
-use super::world::{Broker, World};
+use super::world::{Broker, GROUPS, World};
+use frazil_base::Epoch;
 use frazil_log::Health;
 use frazil_meta::record::Command;
+use frazil_meta::state::CoordinatorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -29,6 +31,8 @@ pub async fn rage(world: Arc<World>, chance: Chance) {
             Fault::Kills => kill(&world, &chance),
             Fault::Pauses if chance.per_mille(250) && world.places() > 1 => evict(&world, &chance),
             Fault::Pauses => pause(&world, &chance),
+            Fault::Coordinators if world.places() > 1 => depose(&world, &chance).await,
+            Fault::Coordinators => take_over(&world, &chance),
             Fault::Clocks => jump(&world, &chance),
             // It is bad all the time.
             Fault::Network => {}
@@ -50,7 +54,7 @@ fn kill(world: &Arc<World>, chance: &Chance) {
 /// One of the others closes the registration of a broker that does not answer, as those do that hold a lease.
 fn close_for(world: &Arc<World>, silent: &Broker, chance: &Chance) {
     let epoch = silent.log.epoch();
-    let Some(other) = world.found_broker(chance).filter(|other| other.id != silent.id) else { return };
+    let Some(other) = world.found(chance, |other| other.id != silent.id) else { return };
     tokio::spawn(async move { other.log.propose(Command::CloseBroker { epoch }).await });
 }
 
@@ -90,6 +94,59 @@ fn evict(world: &Arc<World>, chance: &Chance) {
             world.replace(place, true);
         }
     });
+}
+
+/// The coordinator of a group dies and another broker becomes it. That one grows slow and stops in the middle of
+/// its work, while the first one is back and the group goes on there. Perhaps the first one dies again; in any case the
+/// other goes on as if nothing had happened, and what it had under way arrives.
+async fn depose(world: &Arc<World>, chance: &Chance) {
+    let group = GROUPS[chance.index(GROUPS.len())];
+    let Some(first) = coordinator(world, group, chance) else { return };
+    let place = first.id as usize;
+    world.chaos_note(format!("broker {place} dies as the coordinator of {group}"));
+    die(world, &first, chance);
+    tokio::time::sleep(chance.millis(4_000..9_000)).await;
+    let other = coordinator(world, group, chance).filter(|other| other.id != first.id);
+    if let Some(other) = &other {
+        world.chaos_note(format!("its successor, broker {}, grows slow and stops", other.id));
+        other.link.set_luck(Luck { delay_ms: 2_000, ..Luck::GOOD });
+        tokio::time::sleep(chance.millis(2_000..8_000)).await;
+        other.link.set(Mode::Paused);
+    }
+    world.replace(place, false);
+    tokio::time::sleep(chance.millis(10_000..70_000)).await;
+    let again = world.brokers.lock()[place].clone();
+    let dies_again = chance.per_mille(600);
+    if dies_again {
+        world.chaos_note(format!("broker {place} dies again"));
+        die(world, &again, chance);
+        tokio::time::sleep(chance.millis(100..2_000)).await;
+    }
+    if let Some(other) = other {
+        world.chaos_note(format!("broker {} goes on", other.id));
+        other.link.set_luck(Luck::GOOD);
+        other.link.set(Mode::Up);
+    }
+    tokio::time::sleep(chance.millis(1_000..8_000)).await;
+    if dies_again {
+        world.replace(place, false);
+    }
+}
+
+/// The broker that coordinates the group, as some broker knows.
+fn coordinator(world: &World, group: &str, chance: &Chance) -> Option<Arc<Broker>> {
+    let known = world.found_broker(chance)?;
+    let id = known.log.state().coordinator(CoordinatorKind::Group, group)?.id;
+    world.broker(id.0, Epoch::default(), chance)
+}
+
+/// A broker is killed and does not come back; another one notices.
+fn die(world: &Arc<World>, broker: &Broker, chance: &Chance) {
+    broker.link.set(Mode::Cut);
+    let epoch = broker.log.epoch();
+    let is_up = |other: &Broker| other.id != broker.id && other.link.is_up();
+    let Some(other) = world.found(chance, is_up) else { return };
+    tokio::spawn(async move { other.log.propose(Command::CloseBroker { epoch }).await });
 }
 
 fn change_luck(world: &World, chance: &Chance) {

@@ -195,7 +195,7 @@ pub async fn fetch(
 
 /// What a client makes of the bytes: it passes over what lies before the offset that it wanted, and over batches of
 /// aborted transactions, from their first offset to their marker.
-fn visible(bytes: &Bytes, from: i64, mut aborted: Vec<AbortedTransaction>) -> Seen {
+pub fn visible(bytes: &Bytes, from: i64, mut aborted: Vec<AbortedTransaction>) -> Seen {
     aborted.sort_by_key(|aborted| std::cmp::Reverse(aborted.first_offset));
     let mut leaving_out = BTreeSet::new();
     let mut seen = Seen { next: from, ..Seen::default() };

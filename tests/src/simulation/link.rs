@@ -101,6 +101,11 @@ impl Link {
         self.mode.get() == Mode::Cut
     }
 
+    /// Whether everything goes through.
+    pub fn is_up(&self) -> bool {
+        self.mode.get() == Mode::Up
+    }
+
     /// Waits until the line is up; for ever when it is cut.
     pub async fn pass(&self) {
         self.mode.wait_for(|mode| *mode == Mode::Up).await;

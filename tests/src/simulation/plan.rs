@@ -36,6 +36,9 @@ pub enum Fault {
     Kills,
     /// Brokers stop for a while, some for so long that another one closes their registration.
     Pauses,
+    /// A coordinator dies, its successor grows slow and stops while the first one is back, and goes on as if nothing had
+    /// happened, perhaps after the first one died again.
+    Coordinators,
     /// The wall clock jumps.
     Clocks,
     /// Requests of clients are lost or arrive late, answers are lost, clients stall and die.
@@ -44,7 +47,8 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: &'static [Fault] = &[Fault::Outages, Fault::Kills, Fault::Pauses, Fault::Clocks, Fault::Network];
+    pub const ALL: &'static [Fault] =
+        &[Fault::Outages, Fault::Kills, Fault::Pauses, Fault::Coordinators, Fault::Clocks, Fault::Network];
 }
 
 /// One run.
@@ -62,6 +66,8 @@ pub struct Plan {
     pub streams: u32,
     /// Transactions of each transactional producer.
     pub transactions: u32,
+    /// They follow each other after up to so many milliseconds.
+    pub pace_ms: u64,
     /// What bad things happen.
     pub faults: &'static [Fault],
     /// So many of them.

@@ -31,7 +31,7 @@ pub async fn produce(world: Arc<World>, number: u32, count: u32, chance: Chance)
             Ok(false) => producer = start().await,
             Err(failed) => producer.recover(txn, failed).await,
         }
-        tokio::time::sleep(chance.millis(0..400)).await;
+        tokio::time::sleep(chance.millis(0..world.plan.pace_ms)).await;
     }
 }
 

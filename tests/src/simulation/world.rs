@@ -39,7 +39,8 @@ pub const OUTPUT: Range<i32> = 2 * TOPIC_STEP..2 * TOPIC_STEP + PARTITIONS;
 pub const COPIERS: &str = "copiers";
 /// The group of consumers.
 pub const CONSUMERS: &str = "consumers";
-const GROUPS: [&str; 2] = [COPIERS, CONSUMERS];
+/// All groups.
+pub const GROUPS: [&str; 2] = [COPIERS, CONSUMERS];
 /// When a run begins, in milliseconds since 1970.
 pub const START_MS: i64 = 1_800_000_000_000;
 
@@ -187,7 +188,8 @@ impl World {
         self.found(chance, |broker| broker.id == id && broker.log.epoch() >= epoch)
     }
 
-    fn found(&self, chance: &Chance, is_wanted: impl Fn(&Broker) -> bool) -> Option<Arc<Broker>> {
+    /// A broker that is wanted; `None` if there is none.
+    pub(super) fn found(&self, chance: &Chance, is_wanted: impl Fn(&Broker) -> bool) -> Option<Arc<Broker>> {
         let brokers = self.brokers.lock();
         let mut found: Vec<_> =
             brokers.iter().filter(|broker| !broker.link.is_cut() && is_wanted(broker)).cloned().collect();

@@ -373,8 +373,7 @@ impl GroupCoordinator {
 
 impl Inner {
     fn is_coordinator(&self, state: &State, group: &str) -> bool {
-        let coordinator = state.coordinator(CoordinatorKind::Group, group);
-        coordinator.is_some_and(|broker| broker.epoch == self.log.epoch())
+        state.may_coordinate(CoordinatorKind::Group, group, self.log.epoch())
     }
 }
 

@@ -327,7 +327,7 @@ impl State {
     pub(super) fn commit_offsets(&mut self, seq: Seq, record: &Record, commit: &GroupCommit) -> Result<(), Refusal> {
         self.check_coordinator(CoordinatorKind::Group, &commit.group, record)?;
         match self.groups.check_fence(commit) {
-            Err(Refusal::StaleGeneration | Refusal::StaleMemberEpoch)
+            Err(Refusal::StaleGeneration | Refusal::StaleMemberEpoch | Refusal::UnknownMember)
                 if self.rules.broken(Mutation::AcceptStaleGeneration) => {}
             checked => checked?,
         }

@@ -20,13 +20,14 @@ pub enum Mutation {
     ForgetLiveBody,
     /// A batch of a transaction that ended is stored, and visible at once.
     AcceptEndedTransaction,
-    /// Offsets and rebalances of an earlier generation or epoch of a group take effect.
+    /// Offsets and rebalances of an earlier generation or epoch of a group take effect, also of members that are gone.
     AcceptStaleGeneration,
     /// One partition of a transaction gets the opposite marker.
     TearEndTransaction,
     /// The end of a transaction ends whichever is open, whatever epoch and transaction it names.
     EndLaterTransaction,
-    /// Records about groups and transactions take effect whoever wrote them.
+    /// Records about groups and transactions take effect whoever wrote them, and a coordinator does not ask whether it
+    /// still is one: it would refuse most of them before they become records.
     IgnoreCoordinator,
     /// Offsets of a committed transaction vanish.
     LosePendingOffsets,

@@ -71,6 +71,14 @@ impl State {
         self.brokers.coordinator(kind, key)
     }
 
+    /// Whether records of this registration about a group or a transactional id take effect: it is the coordinator.
+    /// Coordinators ask before they answer. So that the broken rule is not hidden by that, it makes every broker trust in
+    /// itself that once was asked.
+    pub fn may_coordinate(&self, kind: CoordinatorKind, key: &str, epoch: Epoch) -> bool {
+        let is_own = self.coordinator(kind, key).is_some_and(|broker| broker.epoch == epoch);
+        is_own || (self.rules.broken(Mutation::IgnoreCoordinator) && self.is_open(epoch))
+    }
+
     /// The group with this id.
     pub fn group(&self, group: &str) -> Option<&Group> {
         self.groups.get(group)

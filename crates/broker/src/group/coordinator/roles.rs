@@ -4,6 +4,7 @@ use super::{Alarm, GroupCoordinator};
 use crate::group::GroupError;
 use frazil_base::{Epoch, Seq};
 use frazil_log::Log;
+use frazil_meta::state::CoordinatorKind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -59,8 +60,9 @@ impl GroupCoordinator {
             let state = self.0.log.state();
             let lost: Vec<_> = slots.into_iter().filter(|slot| !self.0.is_coordinator(&state, &slot.group)).collect();
             let populated = state.groups().filter(|(_, group)| group.member_count() > 0).map(|(id, _)| id);
+            let named = |id: &&str| state.coordinator(CoordinatorKind::Group, id).map(|broker| broker.epoch);
             let gained: Vec<_> =
-                populated.filter(|id| self.0.is_coordinator(&state, id)).map(ToString::to_string).collect();
+                populated.filter(|id| named(id) == Some(self.0.log.epoch())).map(ToString::to_string).collect();
             (lost, gained)
         };
         for slot in lost {
