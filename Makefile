@@ -11,7 +11,13 @@ AGAINST ?= frazil
 SUITES ?=
 FAST = $(TARGET_DIR)/debug/frazil-suites --fast --each
 
-.PHONY: help run run-minio build build-release tools tools-fast tools-suites test suites suites-fast bench fmt lint
+# For how long the real clients of `make chaos` have bad days, how many requests each class of faults sees in the
+# simulation, and which bad things happen: replay a finding with its seed.
+CHAOS_SECONDS ?= 600
+OPERATIONS ?= 100000
+SEED ?= $(shell echo $$RANDOM)
+
+.PHONY: help run run-minio build build-release tools tools-fast tools-suites test chaos suites suites-fast bench fmt lint
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -38,6 +44,11 @@ test: tools-fast build ## everything, of the suites the fast selection: unit, cr
 
 tools-fast: tools
 	tests/tools/install suites-fast
+
+chaos: SEED := $(SEED)
+chaos: tools build ## long histories while all goes wrong: simulated and real (CHAOS_SECONDS=600 OPERATIONS=100000 SEED=7)
+	FRAZIL_SEED=$(SEED) FRAZIL_CHAOS_SECONDS=$(CHAOS_SECONDS) FRAZIL_OPERATIONS=$(OPERATIONS) \
+	  $(CARGO) test --workspace --locked --test it -- --nocapture chaos:: no_class_of_faults $(ARGS)
 
 tools-suites: tools
 	tests/tools/install suites

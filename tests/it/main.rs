@@ -1,6 +1,7 @@
 //! Tests of the whole. One program, because each that links all crates costs seconds to build.
 
 mod broker_client;
+mod chaos;
 mod clients;
 mod commands;
 mod crash_points;
