@@ -22,9 +22,11 @@ const LATER_RECORDS: i64 = 70;
 /// What topics of limited size keep, and what is left of the one whose records are deleted.
 const KEPT: i64 = 5;
 
+type Configs = &'static [(&'static str, &'static str)];
+
 /// Topics, how many large records they get, and their settings: deletion of the topic, retention by age and by size,
 /// deletion of records, and nothing.
-const TOPICS: [(&str, i64, &[(&str, &str)]); 6] = [
+const TOPICS: [(&str, i64, Configs); 6] = [
     ("gone", RECORDS_OF_GONE, &[("retention.ms", "-1")]),
     ("aged", RECORDS, &[("retention.ms", "1")]),
     ("sized", RECORDS, &[("retention.ms", "-1"), ("retention.bytes", "4000000")]),
