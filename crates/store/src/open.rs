@@ -14,11 +14,9 @@
 use crate::directory::DirectoryStorage;
 use crate::memory::MemoryStorage;
 use crate::port::{Key, ObjectStorage};
-use crate::remote::azure::AzureBucket;
 use crate::remote::credentials::CredentialSource;
-use crate::remote::gcs::GcsBucket;
 use crate::remote::s3::{S3Bucket, S3Settings};
-use crate::remote::storage;
+use crate::remote::{azure, gcs, storage};
 use frazil_base::Env;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -187,7 +185,7 @@ fn open_gcs(url: &Url, mut parameters: Parameters, options: Options) -> Result<A
     let options = parameters.client_options(options)?;
     let endpoint = parameters.take("endpoint").map(checked_endpoint).transpose()?;
     parameters.expect_no_others()?;
-    Ok(storage(GcsBucket::new(bucket(url)?, endpoint, &options).map_err(client_error)?, prefix(url)?))
+    Ok(storage(gcs::bucket(&bucket(url)?, endpoint, &options).map_err(client_error)?, prefix(url)?))
 }
 
 fn open_azure(url: &Url, mut parameters: Parameters, options: Options) -> Result<Arc<dyn ObjectStorage>, OpenError> {
@@ -195,7 +193,7 @@ fn open_azure(url: &Url, mut parameters: Parameters, options: Options) -> Result
     let endpoint = parameters.take("endpoint").map(checked_endpoint).transpose()?;
     let account = parameters.take("account");
     parameters.expect_no_others()?;
-    Ok(storage(AzureBucket::new(bucket(url)?, account, endpoint, &options).map_err(client_error)?, prefix(url)?))
+    Ok(storage(azure::container(&bucket(url)?, account, endpoint, &options).map_err(client_error)?, prefix(url)?))
 }
 
 /// Where other AWS tools look. Only AWS itself is worth asking the instance metadata, which may take a second.

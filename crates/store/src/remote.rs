@@ -18,11 +18,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use verdict::{Verdict, judge};
 
-pub mod azure;
+pub(crate) mod azure;
 mod checksum;
+mod container;
 pub mod credentials;
 pub mod exchange;
-pub mod gcs;
+pub(crate) mod gcs;
 pub mod s3;
 #[cfg(test)]
 mod tests;

@@ -54,6 +54,9 @@ class Member(threading.Thread):
 
     def run(self):
         try:
+            # kafka-python 3.0.12 that is elected leader before it has heard of the topic's partitions assigns none, and stays
+            # with that when it does hear of them.
+            until([], lambda: self.consumer.partitions_for_topic(topic))
             while not self.leaving.is_set():
                 for partition, records in self.consumer.poll(timeout_ms=100).items():
                     self.process(partition, records)
@@ -82,7 +85,7 @@ def until(members, done):
         for member in members:
             if member.failure:
                 raise member.failure
-        assert time.monotonic() < deadline, ([member.owns for member in members], len(members[0].seen))
+        assert time.monotonic() < deadline, [(member.owns, len(member.seen)) for member in members]
         time.sleep(0.02)
 
 
