@@ -178,12 +178,14 @@ fn heal(world: &World) {
     world.links.lock().iter().for_each(|link| link.set(Mode::Up));
 }
 
-/// A process that learns that its registration is closed ends, and is started again.
+/// A process that learns that its registration is closed ends, and is started again unless another is in its place.
 async fn restart_fenced(world: Arc<World>) {
     loop {
         tokio::time::sleep(Duration::from_secs(10)).await;
         let fenced =
             |broker: &Arc<Broker>| matches!(broker.log.health(), Health::Fenced { .. }) && !broker.link.is_cut();
+        let brokers = world.brokers.lock().clone();
+        brokers.iter().skip(world.places()).filter(|broker| fenced(broker)).for_each(|old| old.link.set(Mode::Cut));
         for place in 0..world.places() {
             let is_fenced = world.brokers.lock().get(place).is_some_and(&fenced);
             if is_fenced {
