@@ -77,13 +77,15 @@ fn describe(
         BROKER if name.is_empty() => {
             let layers = Layers { broker: None, ..node.broker_layers(&state) };
             let stored = |setting: &&Setting| layers.cluster.is_some_and(|values| values.contains_key(setting.name));
-            let settings = table::brokers().filter(asked).filter(stored);
+            let settings = table::brokers().chain(table::THROTTLES).filter(asked).filter(stored);
             Ok(settings.map(|setting| shown(setting, Scope::Broker, layers, detail)).collect())
         }
         BROKER => {
             check_own_id(node, name)?;
             let layers = node.broker_layers(&state);
-            Ok(table::brokers().filter(asked).map(|setting| shown(setting, Scope::Broker, layers, detail)).collect())
+            let is_set = |setting: &&Setting| layers.effective(setting, Scope::Broker).1 != Source::Default;
+            let settings = table::brokers().chain(table::THROTTLES.iter().filter(is_set)).filter(asked);
+            Ok(settings.map(|setting| shown(setting, Scope::Broker, layers, detail)).collect())
         }
         BROKER_LOGGER => {
             check_own_id(node, name)?;

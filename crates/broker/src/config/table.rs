@@ -7,9 +7,11 @@ use super::{Kind, Rule, Setting, Update};
 
 mod group;
 mod security;
+mod throttles;
 
 pub(crate) use group::{CLIENT_METRICS, GROUP, GROUP_BOUNDS};
 use security::SECURITY;
+pub(crate) use throttles::THROTTLES;
 
 /// The topic setting of this name.
 pub(crate) fn topic(name: &str) -> Option<&'static Setting> {
@@ -18,10 +20,10 @@ pub(crate) fn topic(name: &str) -> Option<&'static Setting> {
 
 /// The broker setting of this name.
 pub(crate) fn broker(name: &str) -> Option<&'static Setting> {
-    find(BROKER, name).or_else(|| find(SECURITY, name))
+    find(BROKER, name).or_else(|| find(SECURITY, name)).or_else(|| find(THROTTLES, name))
 }
 
-/// Every broker setting.
+/// Every broker setting that is listed always.
 pub(crate) fn brokers() -> impl Iterator<Item = &'static Setting> {
     BROKER.iter().chain(SECURITY)
 }

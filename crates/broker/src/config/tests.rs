@@ -9,12 +9,12 @@ fn the_tables_are_sorted_so_that_names_are_found() {
     assert!(table::TOPIC.is_sorted_by(|one, next| one.name < next.name));
     // Each is found by name, which a table out of order prevents.
     assert!(table::TOPIC.iter().all(|row| table::topic(row.name).is_some()));
-    assert!(table::brokers().all(|row| table::broker(row.name).is_some()));
+    assert!(table::brokers().chain(table::THROTTLES).all(|row| table::broker(row.name).is_some()));
 }
 
 #[test]
 fn every_default_passes_its_own_check_and_every_synonym_exists() {
-    for row in table::TOPIC.iter().chain(table::brokers()) {
+    for row in table::TOPIC.iter().chain(table::brokers()).chain(table::THROTTLES) {
         if let Some(default) = row.default {
             assert_eq!(row.check(default), Ok(()), "{}", row.name);
         }

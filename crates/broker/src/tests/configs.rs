@@ -258,6 +258,27 @@ async fn settings_of_security_are_known_and_secrets_are_not_shown() {
 }
 
 #[tokio::test]
+async fn throttles_of_replicas_are_listed_where_they_are_set_only() {
+    let world = World::new();
+    let broker = world.start(0).await;
+    let mut client = broker.client().await;
+    let throttle = "leader.replication.throttled.rate";
+    assert!(!describe(&mut client, BROKER, "0").await.contains_key(throttle));
+    // kafka-reassign-partitions deletes them whether or not they are there.
+    assert_eq!(alter(&mut client, BROKER, "0", &[(throttle, DELETE, None)]).await, 0);
+    assert_eq!(alter(&mut client, BROKER, "0", &[(throttle, SET, Some("-1"))]).await, 42);
+    assert_eq!(alter(&mut client, BROKER, "0", &[(throttle, SET, Some("1000"))]).await, 0);
+    assert_eq!(value_of(&mut client, BROKER, "0", throttle).await, ("1000".to_owned(), 2));
+    assert!(!describe(&mut client, BROKER, "").await.contains_key(throttle));
+    assert_eq!(alter(&mut client, BROKER, "", &[(throttle, SET, Some("2000"))]).await, 0);
+    assert!(describe(&mut client, BROKER, "").await.contains_key(throttle));
+    for name in ["0", ""] {
+        assert_eq!(alter(&mut client, BROKER, name, &[(throttle, DELETE, None)]).await, 0);
+    }
+    assert!(!describe(&mut client, BROKER, "0").await.contains_key(throttle));
+}
+
+#[tokio::test]
 async fn groups_and_subscriptions_have_settings_within_the_brokers_bounds() {
     const CLIENT_METRICS: i8 = 16;
     const GROUP: i8 = 32;
