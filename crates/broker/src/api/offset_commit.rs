@@ -28,7 +28,8 @@ enum Fate {
 pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> {
     let wanted: OffsetCommitRequest = request.decode()?;
     let fates = fates(node, &wanted);
-    let outcome = commit(node, &wanted, &fates).await.map_err(|error| code_in(request.header.api_version, error));
+    let version = request.header.api_version;
+    let outcome = commit(node, version, &wanted, &fates).await.map_err(|error| code_in(version, error));
     let mut fates = fates.into_iter();
     let topics: Vec<_> = wanted
         .topics
@@ -72,9 +73,12 @@ fn fates(node: &Node, wanted: &OffsetCommitRequest) -> Vec<Fate> {
     topics.flat_map(|topic| topic.partitions.iter().map(|partition| fate(&topic.name, partition))).collect()
 }
 
-async fn commit(node: &Node, wanted: &OffsetCommitRequest, fates: &[Fate]) -> Result<(), GroupError> {
+async fn commit(node: &Node, version: i16, wanted: &OffsetCommitRequest, fates: &[Fate]) -> Result<(), GroupError> {
     if !fates.is_empty() && fates.iter().all(|fate| matches!(fate, Fate::UnknownPartition)) {
         return Ok(());
+    }
+    if version < CONSUMER_PROTOCOL_FROM && node.groups.is_consumer_member(&wanted.group_id, &wanted.member_id) {
+        return Err(GroupError::StaleMemberEpoch);
     }
     let offsets = fates.iter().filter_map(|fate| match fate {
         Fate::Commit(partition, offset) => Some((*partition, offset.clone())),

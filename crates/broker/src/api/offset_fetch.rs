@@ -39,7 +39,8 @@ pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Ref
         return request.answer(&unbatched(group, version), code);
     }
     let groups = std::mem::take(&mut wanted.groups);
-    let groups = join_all(groups.into_iter().map(|group| fetch(node, group, wanted.require_stable))).await;
+    let mut groups = join_all(groups.into_iter().map(|group| fetch(node, group, wanted.require_stable))).await;
+    groups.iter_mut().filter(|group| group.error_code != 0).for_each(|group| group.topics.clear());
     let code = super::first_error(groups.iter().map(|group| group.error_code));
     request.answer(&OffsetFetchResponse::default().with_groups(groups), code)
 }

@@ -28,9 +28,16 @@ pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Ref
     let wanted: TxnOffsetCommitRequest = request.decode()?;
     let version = request.header.api_version;
     let fates = fates(node, &wanted);
-    let offsets = fates.iter().filter_map(|fate| fate.as_ref().ok().cloned()).collect();
-    let outcome = node.groups.commit(commit(version, &wanted, offsets)).await;
-    let code = outcome.err().map_or(0, |error| code_in(version, error).code());
+    let is_unknown = |fate: &Fate| matches!(fate, Err(ResponseError::UnknownTopicOrPartition));
+    let code = match !fates.is_empty() && fates.iter().all(is_unknown) {
+        // Nobody asks the group, nor the transaction.
+        true => 0,
+        false => {
+            let offsets = fates.iter().filter_map(|fate| fate.as_ref().ok().cloned()).collect();
+            let outcome = node.groups.commit(commit(version, &wanted, offsets)).await;
+            outcome.err().map_or(0, |error| code_in(version, error).code())
+        }
+    };
     let mut fates = fates.into_iter();
     let response = |(partition, fate): (&TxnOffsetCommitRequestPartition, Fate)| {
         let code = match fate {

@@ -172,9 +172,17 @@ impl GroupCoordinator {
         let pending = self.with(&commit.group, Alarm::Keep, |_, kept| {
             let fence = kept.protocol.check_commit(now_ms, &committing)?;
             let Commit { group, txn, offsets, .. } = commit.clone();
-            Ok::<_, GroupError>(self.0.committer.submit(GroupCommit { group, fence, txn, offsets }))
+            if txn.is_none() && offsets.is_empty() {
+                // Nothing is to take effect, so what the log has said already is answer enough.
+                let checked = self.0.log.state().check_fence(&group, &fence);
+                return checked.map(|()| None).map_err(GroupError::of_commit_refusal);
+            }
+            Ok(Some(self.0.committer.submit(GroupCommit { group, fence, txn, offsets })))
         })??;
-        pending.settled().await
+        match pending {
+            Some(pending) => pending.settled().await,
+            None => Ok(()),
+        }
     }
 
     /// Waits until the log has confirmed that this broker keeps the group, and knows of it what was decided before.
@@ -359,6 +367,14 @@ impl GroupCoordinator {
     #[cfg(test)]
     pub(super) fn alarm_count(&self) -> usize {
         self.0.alarms.count()
+    }
+
+    /// Does something with a group while no commit of its is on the way; `None` if one is.
+    pub(super) fn while_no_commit<T>(&self, group: &str, action: impl FnOnce(&Protocol) -> T) -> Option<T> {
+        let done = self.with(group, Alarm::Keep, |_, kept| {
+            (!self.0.committer.is_busy_with(group)).then(|| action(&kept.protocol))
+        });
+        done.ok().flatten()
     }
 
     /// Does something with a group while nobody joins it or commits for it; `None` if somebody does or has.

@@ -179,7 +179,7 @@ fn described(group: &Membership) -> GroupDescription {
 }
 
 /// Whether members may be subscribed to anything, in a protocol that only they know.
-fn has_opaque_members(protocol: &Protocol) -> bool {
+pub(super) fn has_opaque_members(protocol: &Protocol) -> bool {
     match protocol {
         Protocol::Classic(group) => group.members().next().is_some() && group.protocol_type() != "consumer",
         Protocol::Consumer(_) => false,
@@ -187,7 +187,7 @@ fn has_opaque_members(protocol: &Protocol) -> bool {
 }
 
 /// A consumer whose subscription cannot be read counts as subscribed to everything.
-fn is_subscribed(protocol: &Protocol, topic: &str) -> bool {
+pub(super) fn is_subscribed(protocol: &Protocol, topic: &str) -> bool {
     let group = match protocol {
         Protocol::Consumer(keeper) => return keeper.is_subscribed_to(topic),
         Protocol::Classic(group) => group,

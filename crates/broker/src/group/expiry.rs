@@ -1,9 +1,12 @@
 //! Offsets that nobody has used for long are forgotten, and groups of which nothing is left.
 //!
 //! A group's offsets expire when it has had no members, and they were not committed again, for
-//! `offsets.retention.minutes`. Every coordinator looks at its own groups now and then; an idle cluster writes nothing.
+//! `offsets.retention.minutes`; while consumers are in it, those of topics that no member is subscribed to. Every
+//! coordinator looks at its own groups now and then; an idle cluster writes nothing.
 
-use super::coordinator::GroupCoordinator;
+use super::coordinator::{GroupCoordinator, Protocol};
+use super::describe::{has_opaque_members, is_subscribed};
+use super::membership::GroupState;
 use crate::stopping::Stopping;
 use frazil_base::TopicPartition;
 use frazil_meta::record::Command;
@@ -33,9 +36,8 @@ impl GroupCoordinator {
     fn expired_groups(&self, now_ms: i64) -> Vec<String> {
         let state = self.log().state();
         let ours = state.groups().filter(|(id, group)| {
-            let is_over = group.member_count() == 0
-                && (group.offsets.is_empty() || !self.expired_offsets(group, now_ms).is_empty());
-            is_over && self.is_coordinator(&state, id)
+            let is_void = group.member_count() == 0 && group.offsets.is_empty();
+            (is_void || !self.expired_offsets(group, now_ms).is_empty()) && self.is_coordinator(&state, id)
         });
         ours.map(|(id, _)| id.to_owned()).collect()
     }
@@ -43,8 +45,8 @@ impl GroupCoordinator {
     fn expired_offsets(&self, group: &Group, now_ms: i64) -> Vec<TopicPartition> {
         let retention_ms = i64::try_from(self.settings().offsets_retention.as_millis()).unwrap_or(i64::MAX);
         let empty_since_ms = match &group.kind {
-            GroupKind::Offsets => i64::MIN,
-            GroupKind::Classic(_) | GroupKind::Consumer(_) => group.changed_ms,
+            GroupKind::Classic(_) | GroupKind::Consumer(_) if group.member_count() == 0 => group.changed_ms,
+            GroupKind::Offsets | GroupKind::Classic(_) | GroupKind::Consumer(_) => i64::MIN,
         };
         let is_expired = |committed_ms: i64| now_ms.saturating_sub(committed_ms.max(empty_since_ms)) >= retention_ms;
         let expired = group
@@ -55,6 +57,9 @@ impl GroupCoordinator {
     }
 
     async fn expire_group(&self, group: &str, now_ms: i64) {
+        if self.log().state().group(group).is_some_and(|group| group.member_count() > 0) {
+            return self.expire_unused(group, now_ms).await;
+        }
         // Whoever joins or commits from here on comes later in the log.
         let queued = self.with_idle(group, || {
             let state = self.log().state();
@@ -77,6 +82,37 @@ impl GroupCoordinator {
         }
         tracing::debug!(group, offsets = count, "expired");
     }
+}
+
+/// Of a group with members: offsets of topics that none of them is subscribed to.
+impl GroupCoordinator {
+    async fn expire_unused(&self, group: &str, now_ms: i64) {
+        let queued = self.while_no_commit(group, |protocol| {
+            let state = self.log().state();
+            let expired = self.expired_offsets(state.group(group)?, now_ms).into_iter();
+            let is_unused = |place: &TopicPartition| {
+                state.topic(place.topic).is_some_and(|topic| may_be_forgotten(protocol, &topic.name))
+            };
+            let partitions: Vec<_> = expired.filter(is_unused).collect();
+            drop(state);
+            let count = partitions.len();
+            let command = Command::DeleteOffsets { group: group.to_owned(), partitions };
+            (count > 0).then(|| (count, self.log().enqueue(command)))
+        });
+        let Some((count, deletion)) = queued.flatten() else { return };
+        report(group, "expired offsets of topics without subscribers", deletion.await);
+        tracing::debug!(group, offsets = count, "expired, of topics that no member is subscribed to");
+    }
+}
+
+/// Whether it is known that nobody in the group reads the topic: not while a classic group changes, nor of members whose
+/// protocol is their own.
+fn may_be_forgotten(protocol: &Protocol, topic: &str) -> bool {
+    let is_settled = match protocol {
+        Protocol::Classic(group) => group.state() == GroupState::Stable,
+        Protocol::Consumer(_) => true,
+    };
+    is_settled && !has_opaque_members(protocol) && !is_subscribed(protocol, topic)
 }
 
 fn report(group: &str, what: &str, outcome: Result<Outcome, frazil_log::ProposeError>) {

@@ -33,7 +33,7 @@ pub(crate) struct Commit {
     pub by: CommittedBy,
     /// Set by TxnOffsetCommit.
     pub txn: Option<TxnFence>,
-    /// None is fine: then only the member is checked.
+    /// None is fine: then only the member is checked, and nothing is written unless a transaction is to be joined.
     pub offsets: Vec<(TopicPartition, OffsetCommit)>,
 }
 

@@ -191,7 +191,18 @@ async fn commit_metadata_that_is_too_long_is_refused_for_its_partition_only() {
     let committed = client.call(9, &request).await.expect("answered");
     let codes: Vec<_> = committed.topics[0].partitions.iter().map(|partition| partition.error_code).collect();
     assert_eq!(codes, [0, ResponseError::OffsetMetadataTooLarge.code()]);
+    let applied = broker.log.state().applied();
+    let both = request.topics[0].partitions.clone();
+    request.topics[0].partitions.remove(0);
+    let refused = client.call(9, &request).await.expect("answered");
+    assert_eq!(refused.topics[0].partitions[0].error_code, ResponseError::OffsetMetadataTooLarge.code());
+    assert_eq!(broker.log.state().applied(), applied, "nothing to write down");
+    let refused = client.call(9, &commit_request(9, "g", &[8, 9])).await.expect("answered");
+    let codes: Vec<_> = refused.topics[0].partitions.iter().map(|partition| partition.error_code).collect();
+    assert_eq!(codes, [ResponseError::UnknownTopicOrPartition.code(); 2]);
+    assert_eq!(broker.log.state().applied(), applied);
     request.generation_id_or_member_epoch = 4;
+    request.topics[0].partitions = both;
     let refused = client.call(9, &request).await.expect("answered");
     let codes: Vec<_> = refused.topics[0].partitions.iter().map(|partition| partition.error_code).collect();
     assert_eq!(codes, [ResponseError::UnknownMemberId.code(); 2], "the group's objection comes first");

@@ -248,8 +248,8 @@ impl Groups {
         self.0.retain(|_, group| !group.is_void());
     }
 
-    fn check_fence(&self, commit: &GroupCommit) -> Result<(), Refusal> {
-        match (self.get(&commit.group), &commit.fence) {
+    fn check_fence(&self, group: &str, fence: &GroupFence) -> Result<(), Refusal> {
+        match (self.get(group), fence) {
             (Some(group), fence) => group.check(fence),
             (None, GroupFence::None | GroupFence::Transactional) => Ok(()),
             (None, GroupFence::Classic { .. } | GroupFence::Consumer { .. }) => Err(Refusal::UnknownGroup),
@@ -324,9 +324,14 @@ impl State {
         self.groups.change(group, |group| partitions.iter().for_each(|partition| drop(group.offsets.remove(partition))))
     }
 
+    /// What the group says to a commit with this fence.
+    pub fn check_fence(&self, group: &str, fence: &GroupFence) -> Result<(), Refusal> {
+        self.groups.check_fence(group, fence)
+    }
+
     pub(super) fn commit_offsets(&mut self, seq: Seq, record: &Record, commit: &GroupCommit) -> Result<(), Refusal> {
         self.check_coordinator(CoordinatorKind::Group, &commit.group, record)?;
-        match self.groups.check_fence(commit) {
+        match self.check_fence(&commit.group, &commit.fence) {
             Err(Refusal::StaleGeneration | Refusal::StaleMemberEpoch | Refusal::UnknownMember)
                 if self.rules.broken(Mutation::AcceptStaleGeneration) => {}
             checked => checked?,

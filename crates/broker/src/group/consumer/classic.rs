@@ -122,9 +122,15 @@ impl Members {
 
     /// The classic member that a request is from.
     pub fn classic_member(&self, identity: ClassicIdentity<'_>) -> Result<&ConsumerMember, ClassicError> {
+        let member = self.leaving_member(identity)?;
+        let unknown = || self.unknown_member(identity.member_id);
+        if member.classic.is_some() { Ok(member) } else { Err(unknown().into()) }
+    }
+
+    /// The member that is to leave, whichever protocol it speaks: tools send all of them away alike.
+    pub fn leaving_member(&self, identity: ClassicIdentity<'_>) -> Result<&ConsumerMember, ClassicError> {
         let ClassicIdentity { member_id, instance_id } = identity;
-        let unknown = || self.unknown_member(member_id);
-        let member = match instance_id {
+        Ok(match instance_id {
             Some(instance) => {
                 let instance = instance.to_owned();
                 let holder = self.static_member(&instance).ok_or(HeartbeatError::UnknownInstance { instance })?;
@@ -134,9 +140,8 @@ impl Members {
                 }
                 holder
             }
-            None => self.member(member_id).ok_or_else(unknown)?,
-        };
-        if member.classic.is_some() { Ok(member) } else { Err(unknown().into()) }
+            None => self.member(member_id).ok_or_else(|| self.unknown_member(member_id))?,
+        })
     }
 
     fn check_claim(&self, claim: ClassicClaim<'_>) -> Result<&ConsumerMember, ClassicError> {

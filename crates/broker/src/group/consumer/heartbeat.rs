@@ -99,8 +99,8 @@ impl Heartbeat {
         if self.owned.as_ref().is_none_or(|owned| !owned.is_empty()) {
             return refuse("TopicPartitions must be empty when (re-)joining.");
         }
-        let names = self.topics.as_ref().is_some_and(|topics| !topics.is_empty());
-        if !names && self.regex.as_ref().is_none_or(String::is_empty) {
+        // A member may be subscribed to nothing, as long as it says so.
+        if self.topics.is_none() && self.regex.is_none() {
             return refuse("Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.");
         }
         Ok(())

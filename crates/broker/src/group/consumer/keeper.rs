@@ -231,7 +231,7 @@ impl Keeper {
         let mut leaving = BTreeSet::new();
         let mut left = |leaver: Leaver| {
             let identity = ClassicIdentity { member_id: &leaver.member_id, instance_id: leaver.instance_id.as_deref() };
-            let member = self.members.classic_member(identity).map(|member| member.member_id.clone());
+            let member = self.members.leaving_member(identity).map(|member| member.member_id.clone());
             let result = member.map(|member| leaving.extend([member])).map_err(GroupError::from);
             LeftMember { leaver, result }
         };
@@ -258,6 +258,11 @@ impl Keeper {
             Some(_) => GroupFence::Classic { member_id, generation },
             None => GroupFence::Consumer { member_id, member_epoch: generation },
         })
+    }
+
+    /// Whether this member speaks the consumer protocol.
+    pub fn is_consumer(&self, member_id: &str) -> bool {
+        self.members.member(member_id).is_some_and(|member| member.classic.is_none())
     }
 
     /// Whether offsets may be read so: an unknown member or a stale epoch may not.
@@ -326,6 +331,12 @@ impl Keeper {
             self.pump();
         }
         self.take_effects()
+    }
+
+    /// The coordinator was held up, so silence means nothing: everybody's time starts now.
+    pub fn postpone(&mut self, now_ms: u64) {
+        let session_ms = session_ms(self.outlook.as_ref(), self.members.group());
+        self.watches.postpone(now_ms, self.members.members().values(), session_ms);
     }
 
     /// Answers everybody who waits.

@@ -88,6 +88,17 @@ impl Watches {
         self.0.retain(|member, _| is_member(member));
     }
 
+    /// Nobody was heard for a while through no fault of theirs: what is waited for has its whole time from now.
+    pub fn postpone<'a>(&mut self, now_ms: u64, members: impl Iterator<Item = &'a ConsumerMember>, session_ms: u64) {
+        for member in members {
+            let Some(watch) = self.0.get_mut(&member.member_id) else { continue };
+            watch.session_ms = session_end_ms(now_ms, member, session_ms);
+            let others = [&mut watch.revoked_ms, &mut watch.joined_ms, &mut watch.synced_ms];
+            let due_ms = after(now_ms, member.rebalance_timeout_ms);
+            others.into_iter().flatten().for_each(|other_ms| *other_ms = due_ms);
+        }
+    }
+
     pub fn earliest_ms(&self) -> Option<u64> {
         self.0.values().map(Watch::earliest_ms).min()
     }

@@ -71,6 +71,15 @@ impl GroupCoordinator {
         }
     }
 
+    /// Whether somebody is a member of a group here and speaks the consumer protocol.
+    pub fn is_consumer_member(&self, group: &str, member_id: &str) -> bool {
+        let is_consumer = |protocol: &Protocol| match protocol {
+            Protocol::Consumer(keeper) => keeper.is_consumer(member_id),
+            Protocol::Classic(_) => false,
+        };
+        self.look(group, is_consumer).unwrap_or(false)
+    }
+
     /// How often members of the group are to send heartbeats, milliseconds.
     pub fn heartbeat_interval_ms(&self, group: &str) -> i32 {
         self.0.outlook.timeouts(group).heartbeat_interval_ms
@@ -78,6 +87,7 @@ impl GroupCoordinator {
 
     /// A group of the consumer protocol as the log has it, for ConsumerGroupDescribe.
     pub fn describe_consumer(&self, group: &str) -> Result<Group, HeartbeatRefused> {
+        check_group_id(group)?;
         self.check_role(group)?;
         let known = self.0.log.state().group(group).cloned();
         match known {

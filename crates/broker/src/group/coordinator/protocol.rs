@@ -121,7 +121,7 @@ impl Protocol {
     pub fn postpone(&mut self, now_ms: u64, by_ms: u64) {
         match self {
             Protocol::Classic(group) => group.postpone(now_ms, by_ms),
-            Protocol::Consumer(_) => (),
+            Protocol::Consumer(group) => group.postpone(now_ms),
         }
     }
 

@@ -2,6 +2,9 @@
 
 use super::{Effect, GroupError, Member, Membership, Phase};
 
+/// Within this time clients that wait for an answer ask again, or are heard because they wait.
+const HEARD_AGAIN_MS: u64 = 10_000;
+
 impl Member {
     /// When it is taken for dead. Waiting for others keeps a member alive, except in its first join.
     fn deadline_ms(&self) -> Option<u64> {
@@ -41,9 +44,10 @@ impl Membership {
     }
 
     /// The coordinator was held up for `by_ms`, so silence means nothing: sessions start anew, everything else that is due
-    /// at some time is due so much later.
+    /// at some time is due so much later, and not before clients had the time to be heard.
     pub fn postpone(&mut self, now_ms: u64, by_ms: u64) {
-        let later = |at_ms: &mut u64| *at_ms = at_ms.saturating_add(by_ms);
+        let not_before_ms = now_ms.saturating_add(HEARD_AGAIN_MS);
+        let later = |at_ms: &mut u64| *at_ms = at_ms.saturating_add(by_ms).max(not_before_ms);
         for member in self.members.values_mut() {
             let session_ms = member.session_timeout_ms.max(0) as u64;
             member.expires_ms = member.expires_ms.max(now_ms.saturating_add(session_ms));

@@ -3,6 +3,7 @@
 use super::world::{World, partition};
 use crate::group::membership::Leaver;
 use crate::group::{Commit, CommittedBy, GroupError};
+use bytes::{BufMut, Bytes, BytesMut};
 use frazil_meta::record::OffsetCommit;
 use std::sync::Arc;
 use std::time::Duration;
@@ -198,4 +199,83 @@ async fn offsets_of_a_group_with_members_never_expire() {
         assert_eq!(site.groups.heartbeat("g", &member, None, generation), Ok(()));
     }
     assert!(site.committed("g", partition(topic, 0)).is_some());
+}
+
+/// As a consumer writes it: version, topics, user data.
+fn subscription(topic: &str) -> Bytes {
+    let mut metadata = BytesMut::new();
+    metadata.put_i16(0);
+    metadata.put_i32(1);
+    metadata.put_i16(topic.len() as i16);
+    metadata.put_slice(topic.as_bytes());
+    metadata.put_i32(-1);
+    metadata.freeze()
+}
+
+/// Twenty minutes, so often that it takes eight days.
+const BEATS: u32 = 8 * 24 * 3;
+const BEAT: Duration = Duration::from_secs(1_200);
+
+#[tokio::test(start_paused = true)]
+async fn offsets_of_topics_that_a_live_classic_group_reads_no_longer_expire() {
+    let world = World::new();
+    let site = world.start(1).await;
+    let (read, unread) = (world.create_topic("read", 1).await, world.create_topic("unread", 2).await);
+    let long = |join: &mut crate::group::membership::Join| {
+        (join.session_timeout_ms, join.requires_member_id) = (1_800_000, false);
+        join.protocols = vec![("range".to_owned(), subscription("read"))];
+    };
+    let joined = site.join_with("g", "", long).await.expect("it joins");
+    let (member, generation) = (joined.member_id, joined.generation);
+    site.sync("g", &member, generation, Vec::new()).await.expect("it syncs");
+    for place in [partition(read, 0), partition(unread, 0), partition(unread, 1)] {
+        site.commit("g", Some((&member, generation)), place, 1).await.expect("committed");
+    }
+    for beat in 0..BEATS {
+        sleep(BEAT).await;
+        assert_eq!(site.groups.heartbeat("g", &member, None, generation), Ok(()));
+        if beat == BEATS / 2 {
+            site.commit("g", Some((&member, generation)), partition(unread, 1), 2).await.expect("committed");
+        }
+    }
+    assert!(site.committed("g", partition(read, 0)).is_some(), "it is subscribed to it");
+    assert_eq!(site.committed("g", partition(unread, 0)), None, "seven days after its commit");
+    assert!(site.committed("g", partition(unread, 1)).is_some(), "four days after its commit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn offsets_of_a_live_group_of_another_protocol_type_never_expire() {
+    let world = World::new();
+    let site = world.start(1).await;
+    let topic = world.create_topic("t", 1).await;
+    let long = |join: &mut crate::group::membership::Join| {
+        (join.session_timeout_ms, join.requires_member_id) = (1_800_000, false);
+        (join.protocol_type, join.protocols) = ("connect".to_owned(), vec![("default".to_owned(), Bytes::new())]);
+    };
+    let joined = site.join_with("g", "", long).await.expect("it joins");
+    let (member, generation) = (joined.member_id, joined.generation);
+    site.sync("g", &member, generation, Vec::new()).await.expect("it syncs");
+    site.commit("g", Some((&member, generation)), partition(topic, 0), 1).await.expect("committed");
+    for _ in 0..BEATS {
+        sleep(BEAT).await;
+        assert_eq!(site.groups.heartbeat("g", &member, None, generation), Ok(()));
+    }
+    assert!(site.committed("g", partition(topic, 0)).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_of_nothing_is_checked_and_writes_nothing() {
+    let world = World::new();
+    let site = world.start(1).await;
+    let (member, generation) = site.lone_member("g").await;
+    let nothing = |member: &str, generation: i32| {
+        let by = CommittedBy { member_id: member.to_owned(), instance_id: None, generation };
+        site.groups.commit(Commit { group: "g".into(), by, txn: None, offsets: Vec::new() })
+    };
+    let before = site.log.state().applied();
+    assert_eq!(nothing(&member, generation).await, Ok(()));
+    assert_eq!(nothing(&member, generation + 1).await, Err(GroupError::IllegalGeneration));
+    assert_eq!(nothing("other", generation).await, Err(GroupError::UnknownMember));
+    assert_eq!(nothing("", -1).await, Err(GroupError::UnknownMember), "it has a member");
+    assert_eq!(site.log.state().applied(), before);
 }

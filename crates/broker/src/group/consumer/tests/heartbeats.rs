@@ -257,7 +257,8 @@ fn requests_that_are_none_are_refused_before_any_group_is_looked_at() {
     assert_eq!(check(with_instance(Heartbeat { rack: Some(String::new()), ..join("a") })), "RackId can't be empty.");
     assert_eq!(check(beat("a", 0)), "RebalanceTimeoutMs must be provided in first request.");
     assert_eq!(check(owning(join("a"), &[0])), "TopicPartitions must be empty when (re-)joining.");
-    assert!(check(Heartbeat { topics: Some(Vec::new()), ..join("a") }).starts_with("Either SubscribedTopicNames"));
+    assert!(check(Heartbeat { topics: None, ..join("a") }).starts_with("Either SubscribedTopicNames"));
+    assert_eq!(check(Heartbeat { topics: Some(Vec::new()), ..join("a") }), "", "subscribed to nothing");
     assert_eq!(check(beat("a", -2)), "InstanceId can't be null.");
     assert_eq!(check(beat("a", -3)), "MemberEpoch is -3, but must be >= -2.");
     let asking = Heartbeat { server_assignor: Some("best".to_owned()), ..join("a") };

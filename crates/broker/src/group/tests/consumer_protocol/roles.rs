@@ -2,7 +2,7 @@ use super::super::roles::{register_unnoticed, thief_of};
 use super::*;
 use frazil_meta::record::Command;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, advance, sleep};
 
 async fn three() -> (World, TopicId) {
     let world = World::new();
@@ -149,4 +149,51 @@ async fn topics_that_changed_while_nobody_coordinated_are_noticed() {
     second.log.propose(Command::CreatePartitions { topic, total: 8 }).await.expect("the log takes it");
     settle(&world, &mut [&mut a]).await;
     assert_eq!((a.epoch, a.partitions().len()), (2, 8));
+}
+
+/// Longer than any session.
+const PAUSE: Duration = Duration::from_secs(120);
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_was_paused_lets_its_members_show_that_they_live() {
+    let (world, site, topic, mut consumers) = settled(4, &["a", "b"]).await;
+    let before = recorded(&site, "g");
+    for _ in 0..3 {
+        advance(PAUSE).await;
+        sleep(Duration::from_secs(30)).await;
+        for consumer in &mut consumers {
+            let reply = consumer.beat(&site).await.expect("its session began anew");
+            assert_eq!(reply.assignment, None);
+        }
+    }
+    assert_eq!(recorded(&site, "g"), before, "nobody was removed");
+    site.commit("g", Some(("a", consumers[0].epoch)), partition(topic, 0), 6).await.expect("committed");
+    drop(world);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_stays_silent_after_the_broker_was_paused_is_removed_a_session_later() {
+    let (_world, site, _, mut consumers) = settled(4, &["a", "b"]).await;
+    advance(PAUSE).await;
+    sleep(Duration::from_secs(40)).await;
+    consumers[0].beat(&site).await.expect("a member");
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(recorded_member(&site, "g", "b"), None, "45 seconds of silence");
+    assert!(recorded_member(&site, "g", "a").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_has_its_time_to_give_partitions_up_although_the_broker_was_paused() {
+    let (_world, site, topic, mut consumers) = settled(4, &["a"]).await;
+    let mut newcomer = Consumer::new("g", "b");
+    newcomer.beat(&site).await.expect("it joins");
+    let told = send(&site, "g", consumers[0].heartbeat()).await.expect("a member");
+    assert_eq!(told.assignment, Some([(topic, vec![0, 1])].into()), "within 30 seconds");
+    advance(PAUSE).await;
+    sleep(Duration::from_secs(20)).await;
+    consumers[0].beat(&site).await.expect("it is still a member");
+    consumers[0].owned = [(topic, vec![0, 1])].into();
+    consumers[0].beat(&site).await.expect("it has given up what it was told to");
+    newcomer.beat(&site).await.expect("a member");
+    assert_eq!(newcomer.partitions(), [2, 3]);
 }

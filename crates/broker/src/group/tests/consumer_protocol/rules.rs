@@ -1,5 +1,6 @@
 use super::*;
 use crate::group::consumer::HeartbeatError;
+use crate::group::{Commit, CommittedBy};
 use frazil_meta::record::{Command, ConfigResource};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -210,4 +211,31 @@ async fn requests_that_are_none_reach_no_group() {
     assert!(matches!(error, Err(HeartbeatRefused::Member(HeartbeatError::InvalidExpression { .. }))));
     assert!(site.groups.in_memory().is_empty());
     assert!(site.log.state().group("g").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn offsets_of_topics_that_no_member_is_subscribed_to_expire_and_a_stale_epoch_commits_not_even_nothing() {
+    let mut world = World::new();
+    for name in ["group.consumer.session.timeout.ms", "group.consumer.max.session.timeout.ms"] {
+        world.fixed.insert(name.to_owned(), "1800000".to_owned());
+    }
+    let site = world.start(1).await;
+    let (read, unread) = (world.create_topic("t", 1).await, world.create_topic("unread", 1).await);
+    let mut consumer = Consumer::new("g", "a");
+    settle(&world, &mut [&mut consumer]).await;
+    for topic in [read, unread] {
+        site.commit("g", Some(("a", consumer.epoch)), partition(topic, 0), 1).await.expect("committed");
+    }
+    for _ in 0..(8 * 24 * 3) {
+        sleep(Duration::from_secs(1_200)).await;
+        consumer.beat(&site).await.expect("a member");
+    }
+    assert!(site.committed("g", partition(read, 0)).is_some(), "it is subscribed to it");
+    assert_eq!(site.committed("g", partition(unread, 0)), None, "seven days after its commit");
+    let by = |epoch| CommittedBy { member_id: "a".to_owned(), instance_id: None, generation: epoch };
+    let nothing = |epoch| Commit { group: "g".into(), by: by(epoch), txn: None, offsets: Vec::new() };
+    let before = site.log.state().applied();
+    assert_eq!(site.groups.commit(nothing(consumer.epoch)).await, Ok(()));
+    assert_eq!(site.groups.commit(nothing(consumer.epoch - 1)).await, Err(GroupError::StaleMemberEpoch));
+    assert_eq!(site.log.state().applied(), before);
 }
