@@ -21,7 +21,7 @@ pub use admin::{ConfigEntry, TopicDescription};
 pub use cluster::{ClusterDescription, Feature};
 pub use connection::Connection;
 pub use consume::{Consumer, Fetched, ReadRecord};
-pub use coordinator::CoordinatorKind;
+pub use coordinator::{CoordinatorKind, Found};
 pub use groups::{CommittedOffset, GroupDescription, GroupListing, GroupMember, MemberIdentity};
 pub use member::{Interruption, Member, MemberOptions};
 pub use offsets::{EARLIEST, LATEST, PartitionOffsets, TopicPartition};
@@ -208,10 +208,22 @@ pub struct Node {
     pub rack: Option<String>,
 }
 
+/// Which records of transactions are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Isolation {
+    /// Only those that were committed; the end of a partition is where the oldest open transaction begins.
+    ReadCommitted = 1,
+    /// All of them, as they are written.
+    #[default]
+    ReadUncommitted = 0,
+}
+
 /// A handle to a cluster. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: Arc<Inner>,
+    isolation: Isolation,
 }
 
 #[derive(Debug)]
@@ -236,7 +248,17 @@ impl Client {
             leaders: Mutex::default(),
             coordinators: Mutex::default(),
         };
-        Client { inner: Arc::new(inner) }
+        Client { inner: Arc::new(inner), isolation: Isolation::default() }
+    }
+
+    /// The same client, for which partitions hold and end with what `isolation` lets it read.
+    pub fn reading(self, isolation: Isolation) -> Client {
+        Client { isolation, ..self }
+    }
+
+    /// Which records of transactions it reads.
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
     }
 
     /// How long anything may take.

@@ -14,3 +14,13 @@ pub mod storage;
 mod tally;
 pub mod topic;
 pub mod txn;
+
+use crate::client::Found;
+
+/// What was found; says on standard error what may be missing, because a broker did not answer.
+fn found<T>(found: Found<T>, what: &str) -> Vec<T> {
+    for (node, error) in found.silent {
+        eprintln!("warning: broker {} did not tell its {what}: {error}", node.id);
+    }
+    found.all
+}

@@ -1,7 +1,12 @@
 //! `frazil group`.
 
 use super::{Subject, cases, wait_for};
+use frazil_tests::frazil::built_binary;
+use frazil_tests::{KafkaProcess, Tools};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
 
 cases! {
     a_group_is_listed_described_and_deleted_with_its_lag,
@@ -241,4 +246,27 @@ fn a_group_of_the_consumer_protocol_is_shown_alike(subject: &Subject) {
     wait_for("the Java consumer left", || (describe(subject, group)["state"] == "Empty").then_some(()));
     reset(subject, group, &["--to-offset", "1", "--all-topics", "--execute"]);
     assert_eq!(committed(subject, group), [1, 1]);
+}
+
+/// On Kafka, which has more than one broker without a database.
+#[test]
+fn groups_are_listed_although_one_broker_is_silent() {
+    let (tools, folder) = (Tools::locate().expect("the tools"), TempDir::new().expect("a folder"));
+    // It is a member of the cluster for as long as the test takes.
+    let kafka = KafkaProcess::start(&tools, folder.path(), &[("broker.session.timeout.ms", "600000")]);
+    let kafka = kafka.expect("Kafka starts");
+    let silent = kafka.join(&tools, folder.path(), 2, &[]).expect("another one starts");
+    let list = || {
+        let mut command = Command::new(built_binary().expect("the binary"));
+        command.args(["group", "list", "--timeout", "5s"]).env("FRAZIL_BOOTSTRAP", kafka.bootstrap());
+        let output = command.stdin(Stdio::null()).output().expect("frazil runs");
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+    };
+    assert_eq!(list(), (Some(0), String::new()));
+    let pid = Pid::from_raw(i32::try_from(silent.id()).expect("a process id")).expect("a process id");
+    kill_process(pid, Signal::STOP).expect("it runs");
+    let (code, said) = list();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("warning: broker 2 did not tell its groups: "), "{said}");
+    drop(silent);
 }

@@ -8,6 +8,7 @@ cases! {
     a_transaction_is_listed_described_and_aborted_and_its_producer_fenced,
     ended_transactions_are_shown_and_need_no_abort,
     a_transaction_is_aborted_by_the_place_that_it_holds_up,
+    records_of_transactions_are_read_as_the_isolation_says,
 }
 
 /// A producer that has written to partition 0 and 1 of `topic` in a transaction and holds it open.
@@ -110,4 +111,25 @@ fn a_transaction_is_aborted_by_the_place_that_it_holds_up(subject: &Subject) {
     subject.ok(&["txn", "abort", id]);
     assert_ne!(describe(subject, id)["state"], "Ongoing");
     assert_eq!(committed_records(subject, topic), 6);
+}
+
+fn records_of_transactions_are_read_as_the_isolation_says(subject: &Subject) {
+    let topic = "isolated";
+    subject.topic(topic, 2, 1);
+    for (id, how) in [("isolated-1", "commit"), ("isolated-2", "abort"), ("isolated-3", "commit")] {
+        frazil_tests::run(subject.python("transaction.py").args([id, topic, how]), PATIENCE).expect("the script");
+    }
+    let mut producer = hold_open(subject, "isolated-4", topic);
+    let count = |arguments: &[&str]| subject.ok(&[&["consume", topic, "-e"], arguments].concat()).lines().count();
+    let all = 2 + 4 * 6;
+    assert!(count(&[]) >= all, "also what is open and what was aborted");
+    assert!(count(&["--isolation", "read_uncommitted"]) >= all);
+    let committed = ["--isolation", "read_committed"];
+    assert_eq!(count(&committed), 2 + 2 * 6, "the end is where the open transaction begins");
+    assert_eq!(count(&[&committed[..], &["-g", "isolated-group"]].concat()), 2 + 2 * 6, "as a member of a group");
+    subject.ok(&["txn", "abort", "isolated-4"]);
+    producer.wait_for_line("fenced", PATIENCE).expect("its producer notices");
+    assert_eq!(count(&committed), 2 + 2 * 6, "beyond it, too");
+    let said = subject.run(&["consume", topic, "-e", "--isolation", "serializable"]);
+    assert_eq!(said.code, 2, "{said:?}");
 }

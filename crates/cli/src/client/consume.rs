@@ -3,12 +3,13 @@
 use super::{Client, ClientError, Connection, check, topic_name};
 use bytes::Bytes;
 use frazil_base::limits::DECOMPRESSED_BATCH_BYTES_MAX;
+use frazil_wire::batch::Marker;
 use frazil_wire::{BatchHeader, Records};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::fetch_response::{FetchResponse, PartitionData};
+use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchResponse, PartitionData};
 use kafka_protocol::messages::{BrokerId, FetchRequest};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const PARTITION_BYTES_MAX: i32 = 4 << 20;
@@ -141,6 +142,7 @@ impl Consumer {
             .with_min_bytes(1)
             .with_max_bytes(RESPONSE_BYTES_MAX)
             .with_session_epoch(-1)
+            .with_isolation_level(self.client.isolation() as i8)
             .with_topics(vec![topic])
     }
 
@@ -161,21 +163,57 @@ impl Consumer {
         let what = || format!("partition {topic}/{partition} at offset {position}");
         check(answer.error_code, what, None)?;
         let mut records = Vec::new();
-        let next =
-            read_batches(partition, *position, &answer.records.unwrap_or_default(), &mut records).map_err(|cause| {
-                ClientError::Refused {
-                    what: format!("partition {topic}/{partition} at offset {position}"),
-                    error: ResponseError::CorruptMessage,
-                    message: Some(cause),
-                }
+        let mut aborted = Aborted::new(answer.aborted_transactions.unwrap_or_default());
+        let next = read_batches(partition, *position, &answer.records.unwrap_or_default(), &mut aborted, &mut records)
+            .map_err(|cause| ClientError::Refused {
+                what: format!("partition {topic}/{partition} at offset {position}"),
+                error: ResponseError::CorruptMessage,
+                message: Some(cause),
             })?;
         *position = next;
         Ok(Some(Fetched { partition, high_watermark: answer.high_watermark, next_offset: next, records }))
     }
 }
 
+/// Which producers' batches are of transactions that were aborted, at the place where the reader stands.
+struct Aborted {
+    /// First offset and producer of those that the reader has not reached, the next one last.
+    ahead: Vec<(i64, i64)>,
+    producers: BTreeSet<i64>,
+}
+
+impl Aborted {
+    /// As a broker tells it to who reads committed records; nothing otherwise.
+    fn new(aborted: Vec<AbortedTransaction>) -> Aborted {
+        let mut ahead: Vec<_> = aborted.iter().map(|aborted| (aborted.first_offset, aborted.producer_id.0)).collect();
+        ahead.sort_unstable_by(|one, other| other.cmp(one));
+        Aborted { ahead, producers: BTreeSet::new() }
+    }
+
+    /// Takes the next batch in the order of offsets. Returns whether it is not to be read.
+    fn hide(&mut self, header: &BatchHeader, batch: &Bytes) -> Result<bool, String> {
+        while let Some((_, producer)) = self.ahead.pop_if(|(first, _)| *first <= header.last_offset()) {
+            self.producers.insert(producer);
+        }
+        if header.is_control() {
+            let mut records = Records::new(batch, DECOMPRESSED_BATCH_BYTES_MAX).map_err(|error| error.to_string())?;
+            let marker = records.next().and_then(Result::ok).and_then(|record| Marker::read(header, &record));
+            if marker.is_some_and(|marker| !marker.commit) {
+                self.producers.remove(&header.producer_id);
+            }
+        }
+        Ok(header.is_transactional() && self.producers.contains(&header.producer_id))
+    }
+}
+
 /// Records from `position` on, and the offset after the last whole batch. The last batch may be cut off.
-fn read_batches(partition: i32, position: i64, bytes: &Bytes, into: &mut Vec<ReadRecord>) -> Result<i64, String> {
+fn read_batches(
+    partition: i32,
+    position: i64,
+    bytes: &Bytes,
+    aborted: &mut Aborted,
+    into: &mut Vec<ReadRecord>,
+) -> Result<i64, String> {
     let mut next = position;
     let mut start = 0;
     while let Ok(header) = BatchHeader::parse(&bytes[start..]) {
@@ -185,7 +223,7 @@ fn read_batches(partition: i32, position: i64, bytes: &Bytes, into: &mut Vec<Rea
         }
         let batch = bytes.slice(start..end);
         frazil_wire::batch::check_stored(&batch).map_err(|error| error.to_string())?;
-        if !header.is_control() {
+        if !aborted.hide(&header, &batch)? && !header.is_control() {
             read_records(partition, position, &batch, into)?;
         }
         next = next.max(header.last_offset() + 1);

@@ -25,6 +25,22 @@ impl CoordinatorKind {
     }
 }
 
+/// What all brokers said.
+pub(super) struct Everyone<R> {
+    pub answers: Vec<(Node, R)>,
+    /// Those without an answer, and why.
+    pub silent: Vec<(Node, ClientError)>,
+}
+
+/// What there is on all brokers that answered.
+#[derive(Clone, Debug)]
+pub struct Found<T> {
+    /// The things, in order.
+    pub all: Vec<T>,
+    /// The brokers that did not answer, and why.
+    pub silent: Vec<(Node, ClientError)>,
+}
+
 impl Client {
     /// Asks the controller, again while that may help. `check` finds the refusal in an answer.
     pub(super) async fn ask_controller<R: Request>(
@@ -78,24 +94,33 @@ impl Client {
         Ok(node)
     }
 
-    /// Asks all brokers at once, each again while that may help.
+    /// Asks all brokers at once, each again while that may help. Some may stay silent; if all do, that is an error.
     pub(super) async fn ask_everyone<R: Request>(
         &self,
         request: &R,
         check: impl Fn(&R::Response) -> Result<(), ClientError>,
-    ) -> Result<Vec<(Node, R::Response)>, ClientError> {
+    ) -> Result<Everyone<R::Response>, ClientError> {
         self.retrying(|| self.metadata(Some(&[]), false)).await?;
         let check = &check;
-        let asks = self.nodes().into_iter().map(|node| {
-            self.retrying(move || {
-                let node = node.clone();
-                async move {
-                    let response = self.node(node.id).await?.call(request, self.timeout()).await?;
-                    check(&response)?;
-                    Ok((node, response))
-                }
-            })
+        let asks = self.nodes().into_iter().map(|node| async move {
+            let id = node.id;
+            let asked = self.retrying(|| async {
+                let response = self.node(id).await?.call(request, self.timeout()).await?;
+                check(&response)?;
+                Ok(response)
+            });
+            (node, asked.await)
         });
-        futures::future::try_join_all(asks).await
+        let mut everyone = Everyone { answers: Vec::new(), silent: Vec::new() };
+        for (node, asked) in futures::future::join_all(asks).await {
+            match asked {
+                Ok(response) => everyone.answers.push((node, response)),
+                Err(error) => everyone.silent.push((node, error)),
+            }
+        }
+        match everyone.silent.first() {
+            Some((_, error)) if everyone.answers.is_empty() => Err(error.clone()),
+            _ => Ok(everyone),
+        }
     }
 }

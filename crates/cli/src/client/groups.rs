@@ -4,6 +4,7 @@
 //! classic one, as Kafka's own admin client does.
 
 use super::assignor::decode_assignment;
+use super::coordinator::{Everyone, Found};
 use super::offsets::by_topic;
 use super::{Client, ClientError, CoordinatorKind, Node, TopicPartition, check, text, topic_name};
 use crate::output::counted;
@@ -127,9 +128,10 @@ fn not_found(group: &str, message: Option<&StrBytes>) -> ClientError {
 
 impl Client {
     /// All groups of all brokers, by name.
-    pub async fn groups(&self) -> Result<Vec<GroupListing>, ClientError> {
+    pub async fn groups(&self) -> Result<Found<GroupListing>, ClientError> {
         let refusal = |code: i16| check(code, || "list of groups".to_string(), None);
-        let answers = self.ask_everyone(&ListGroupsRequest::default(), |answer| refusal(answer.error_code)).await?;
+        let Everyone { answers, silent } =
+            self.ask_everyone(&ListGroupsRequest::default(), |answer| refusal(answer.error_code)).await?;
         // While a coordinator moves, both may list the group.
         let mut groups = BTreeMap::new();
         for (node, answer) in answers {
@@ -144,7 +146,7 @@ impl Client {
                 groups.insert(listing.group.clone(), listing);
             }
         }
-        Ok(groups.into_values().collect())
+        Ok(Found { all: groups.into_values().collect(), silent })
     }
 
     /// A group of either protocol.

@@ -154,6 +154,7 @@ impl Client {
         });
         let request =
             ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics.collect::<Vec<_>>());
+        let request = request.with_isolation_level(self.isolation() as i8);
         let response = self.node(node).await?.call(&request, self.timeout()).await?;
         let mut offsets = Vec::new();
         for topic in &response.topics {

@@ -1,5 +1,6 @@
 //! Transactions as an administrator sees them: which there are, what they hold up, and ending them.
 
+use super::coordinator::{Everyone, Found};
 use super::offsets::by_topic;
 use super::{Client, ClientError, CoordinatorKind, Node, TopicPartition, check, text, topic_name};
 use kafka_protocol::error::ResponseError;
@@ -95,14 +96,14 @@ fn what(transactional_id: &str) -> String {
 
 impl Client {
     /// Transactional ids of all brokers, by id.
-    pub async fn transactions(&self, filter: &TransactionFilter) -> Result<Vec<TransactionListing>, ClientError> {
+    pub async fn transactions(&self, filter: &TransactionFilter) -> Result<Found<TransactionListing>, ClientError> {
         let longer_than = filter.longer_than.map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
         let request = ListTransactionsRequest::default()
             .with_state_filters(filter.states.iter().map(|state| text(state)).collect())
             .with_producer_id_filters(filter.producer_ids.iter().map(|id| ProducerId(*id)).collect())
             .with_duration_filter(longer_than.unwrap_or(-1));
         let refusal = |code: i16| check(code, || "list of transactions".to_string(), None);
-        let answers = self.ask_everyone(&request, |answer| refusal(answer.error_code)).await?;
+        let Everyone { answers, silent } = self.ask_everyone(&request, |answer| refusal(answer.error_code)).await?;
         let mut found = BTreeMap::new();
         for (node, answer) in answers {
             for listed in answer.transaction_states {
@@ -115,7 +116,7 @@ impl Client {
                 found.insert(listing.transactional_id.clone(), listing);
             }
         }
-        Ok(found.into_values().collect())
+        Ok(Found { all: found.into_values().collect(), silent })
     }
 
     /// A transactional id and its transaction.

@@ -3,7 +3,7 @@
 mod member;
 
 use crate::args::ClusterArgs;
-use crate::client::{Client, ClientError, Consumer, PartitionOffsets};
+use crate::client::{Client, ClientError, Consumer, Isolation, PartitionOffsets};
 use crate::consume::offsets::{Bound, OffsetRange};
 use crate::consume::printer::Printer;
 use crate::consume::template::Template;
@@ -59,6 +59,9 @@ pub struct ConsumeArgs {
     /// Stop at the end of the topic instead of waiting for more
     #[arg(short = 'e', long)]
     exit_at_end: bool,
+    /// Which records of transactions to read
+    #[arg(long, value_enum, default_value_t)]
+    isolation: Isolation,
     #[command(flatten)]
     cluster: ClusterArgs,
     #[command(flatten)]
@@ -71,7 +74,7 @@ pub async fn run(args: ConsumeArgs, tail: bool) -> Outcome {
     if args.count == Some(0) {
         return Ok(Exit::Ok);
     }
-    let client = args.cluster.client();
+    let client = args.cluster.client().reading(args.isolation);
     if args.membership.group.is_some() {
         return member::run(client, args, range, printer).await;
     }

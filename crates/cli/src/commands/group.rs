@@ -87,7 +87,7 @@ async fn list(args: ListArgs) -> Outcome {
     };
     let mut listing =
         Listing::new(&[column("group"), column("state"), column("type"), wide("protocol"), wide("coordinator")]);
-    for group in client.groups().await? {
+    for group in super::found(client.groups().await?, "groups") {
         if is_wanted(&args.state, &group.state) && is_wanted(&args.kind, &group.kind) {
             let coordinator = group.coordinator;
             let texts = [group.group, group.state, group.kind, group.protocol_type];

@@ -87,7 +87,7 @@ async fn list(args: ListArgs) -> Outcome {
         TransactionFilter { states: args.state, producer_ids: args.producer_id, longer_than: args.longer_than };
     let mut listing =
         Listing::new(&[column("transactional_id"), column("state"), column("producer_id"), wide("coordinator")]);
-    for transaction in args.cluster.client().transactions(&filter).await? {
+    for transaction in super::found(args.cluster.client().transactions(&filter).await?, "transactions") {
         listing.push(vec![
             transaction.transactional_id.into(),
             transaction.state.into(),

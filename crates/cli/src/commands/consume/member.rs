@@ -6,7 +6,8 @@
 use super::{ConsumeArgs, LONG_POLL, resolve};
 use crate::args::parse_duration;
 use crate::client::{
-    Client, ClientError, Consumer, Fetched, Interruption, Member, MemberOptions, PartitionOffsets, TopicPartition,
+    Client, ClientError, Consumer, Fetched, Interruption, Isolation, Member, MemberOptions, PartitionOffsets,
+    TopicPartition,
 };
 use crate::commands::server::Stop;
 use crate::consume::offsets::{Bound, OffsetRange};
@@ -141,10 +142,12 @@ impl Reading {
         eprintln!("group {}, generation {}: reading {shown}", self.group, self.member.generation());
         // Partitions may be newer than what is remembered.
         self.client.retrying(|| self.client.metadata(Some(std::slice::from_ref(&self.topic)), false)).await?;
-        let offsets: BTreeMap<i32, PartitionOffsets> =
-            self.client.ranges(&assigned).await?.into_iter().map(|(place, range)| (place.partition, range)).collect();
+        let ends = self.client.ranges(&assigned).await?.into_iter();
+        self.ends = ends.map(|(place, range)| (place.partition, range.end)).collect();
+        // The group may have got further, when it read what was not committed yet.
+        let all = self.client.clone().reading(Isolation::ReadUncommitted).ranges(&assigned).await?.into_iter();
+        let offsets: BTreeMap<i32, PartitionOffsets> = all.map(|(place, range)| (place.partition, range)).collect();
         let starts = self.starts(&assigned, &offsets).await?;
-        self.ends = offsets.iter().map(|(partition, range)| (*partition, range.end)).collect();
         self.consumer = Consumer::new(self.client.clone(), &self.topic, starts);
         self.uncommitted.clear();
         Ok(())
