@@ -1,12 +1,13 @@
 //! The same requests to Frazil and to Apache Kafka 4.1.1, and the same answers: error codes of what goes wrong.
 //!
 //! `answers` is a table: a row is one request, whose error codes are compared; where Frazil is different on purpose, the
-//! row says so with the reason, and a difference that has gone is a failure too. `configs` compares what DescribeConfigs
+//! row says so with the reason, and a difference that has gone is a failure too. So is `groups`. `configs` compares what DescribeConfigs
 //! tells. Where one answer leads to the next question (`transactions`), a case is a script of requests that writes down
 //! what each is answered with. It runs against both, each fresh, and the two transcripts have to be equal line by line.
 
 mod answers;
 mod configs;
+mod groups;
 mod pair;
 mod requests;
 mod row;

@@ -16,6 +16,16 @@ use std::collections::BTreeMap;
 /// What the documentation of a setting ends with that is accepted and stored, but changes nothing.
 pub const WITHOUT_EFFECT: &str = "(Accepted and stored by Frazil; without effect.)";
 
+/// What subscriptions to metrics know of clients (KIP-714).
+const CLIENT_ATTRIBUTES: [&str; 6] = [
+    "client_instance_id",
+    "client_id",
+    "client_software_name",
+    "client_software_version",
+    "client_source_address",
+    "client_source_port",
+];
+
 /// Settings as they are stored.
 pub(crate) type Values = BTreeMap<String, String>;
 
@@ -44,6 +54,10 @@ pub(crate) enum Rule {
     OrBetween(i64, i64, i64),
     Fraction,
     OneOf(&'static [&'static str]),
+    /// `*`, or pairs `partition:broker`.
+    Replicas,
+    /// Pairs `attribute=regular expression` that tell which clients are meant (KIP-714).
+    Clients,
 }
 
 /// Whether and for whom a setting can be changed while brokers run.
@@ -94,6 +108,11 @@ impl Setting {
         }
     }
 
+    /// Kafka's code for a value that the check refuses.
+    fn refusal_code(&self, scope: Scope) -> ResponseError {
+        if matches!(self.rule, Rule::Clients) { ResponseError::InvalidConfig } else { refusal_code(scope) }
+    }
+
     fn check_rule(&self, value: &str) -> Result<(), String> {
         let number = || value.trim().parse::<i64>().unwrap_or_default();
         match self.rule {
@@ -116,8 +135,32 @@ impl Setting {
                     false => Err(format!("String must be one of: {}", allowed.join(", "))),
                 }
             }
+            Rule::Replicas => {
+                let items = list_items(value);
+                match items.first() == Some(&"*") || items.into_iter().all(is_replica) {
+                    true => Ok(()),
+                    false => Err("Value must be * or a list of partition:broker,partition:broker,...".to_owned()),
+                }
+            }
+            Rule::Clients => match list_items(value).into_iter().find(|item| !tells_clients(item)) {
+                None => Ok(()),
+                Some(item) => Err(format!("Illegal client matching pattern: {item}")),
+            },
         }
     }
+}
+
+/// Whether the item is `partition:broker`.
+fn is_replica(item: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    item.split_once(':').is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
+}
+
+/// Whether the item is `attribute=regular expression`, of an attribute that clients have.
+fn tells_clients(item: &str) -> bool {
+    item.split_once('=').is_some_and(|(attribute, expression)| {
+        CLIENT_ATTRIBUTES.contains(&attribute.trim()) && regex::Regex::new(expression.trim()).is_ok()
+    })
 }
 
 /// The items of a value of type LIST.
@@ -175,10 +218,9 @@ impl<'a> Layers<'a> {
         if let (Some(source), Some(value)) = (scope.own_source(), own) {
             candidates.push(Candidate { name: setting.name, value: value.into(), source, unit: 1 });
         }
-        let itself = [(setting.name, 1)];
         let names = match scope {
-            Scope::Topic => setting.synonyms,
-            Scope::Broker => itself.as_slice(),
+            Scope::Topic => setting.synonyms.to_vec(),
+            Scope::Broker => table::family(setting.name).into_iter().map(|name| (name, 1)).collect(),
             Scope::Group | Scope::ClientMetrics => return candidates,
         };
         let stored = [
@@ -196,6 +238,11 @@ impl<'a> Layers<'a> {
             let row = table::broker(name)?;
             Some(Candidate { name: row.name, value: row.default?.into(), source: Source::Default, unit })
         }));
+        if scope == Scope::Broker {
+            // Others of its family come after it, never in its place.
+            let before = candidates.iter().take_while(|candidate| candidate.name != setting.name).count();
+            candidates.drain(..before);
+        }
         candidates
     }
 
@@ -337,6 +384,10 @@ pub(crate) fn change(
     operation: Operation,
     value: Option<&str>,
 ) -> Result<Option<String>, ConfigError> {
+    if operation == Operation::Delete {
+        // Nothing is wrong with taking back what cannot be set.
+        return Ok(None);
+    }
     let setting = find(scope, name)?;
     let code = refusal_code(scope);
     let refuse = |message: String| Err(ConfigError { code, message });
@@ -351,14 +402,9 @@ pub(crate) fn change(
         }
         Update::ReadOnly | Update::PerBroker | Update::ClusterWide => (),
     }
-    let Some(operand) = value.filter(|_| operation != Operation::Delete) else {
-        return match operation {
-            Operation::Delete => Ok(None),
-            _ => Err(ConfigError {
-                code: ResponseError::InvalidRequest,
-                message: format!("Null value not supported for : {name}"),
-            }),
-        };
+    let Some(operand) = value else {
+        let message = format!("Null value not supported for : {name}");
+        return Err(ConfigError { code: ResponseError::InvalidRequest, message });
     };
     let changed = match operation {
         Operation::Append | Operation::Subtract if setting.kind != Kind::List => {
@@ -374,8 +420,13 @@ pub(crate) fn change(
     };
     match setting.check(&changed).and_then(|()| check_bounds(scope, layers, setting, &changed)) {
         Ok(()) => Ok(Some(changed)),
-        Err(message) => refuse(message),
+        Err(message) => Err(ConfigError { code: setting.refusal_code(scope), message }),
     }
+}
+
+/// Whether there is a setting of this name.
+pub(crate) fn is_known(scope: Scope, name: &str) -> bool {
+    find(scope, name).is_ok()
 }
 
 /// What groups may ask for lies between two broker settings.

@@ -124,13 +124,18 @@ fn of_heartbeat(error: &HeartbeatError) -> ResponseError {
 /// Of a batch that may not be produced.
 pub(crate) fn of_batch(error: &BatchError) -> ResponseError {
     match error {
-        BatchError::Truncated(_) | BatchError::Length { .. } | BatchError::Crc { .. } => ResponseError::CorruptMessage,
+        // Kafka looks for whole batches first, and misses one.
+        BatchError::Length { claimed, present } if *claimed > *present as i64 => ResponseError::InvalidRecord,
+        BatchError::Length { .. } | BatchError::Crc { .. } => ResponseError::CorruptMessage,
+        // Older formats are known and not taken.
+        BatchError::Magic(0 | 1) => ResponseError::InvalidRecord,
+        BatchError::Magic(_) => ResponseError::CorruptMessage,
         BatchError::TooLarge { .. } => ResponseError::MessageTooLarge,
         BatchError::UnknownCompression(_) | BatchError::CompressionNotAllowed(_) => {
             ResponseError::UnsupportedCompressionType
         }
-        BatchError::Trailing(_)
-        | BatchError::Magic(_)
+        BatchError::Truncated(_)
+        | BatchError::Trailing(_)
         | BatchError::BaseOffset(_)
         | BatchError::Counts { .. }
         | BatchError::Control

@@ -287,3 +287,11 @@ pub fn find_users(names: &[&str]) -> m::DescribeUserScramCredentialsRequest {
     let user = |name: &&str| m::describe_user_scram_credentials_request::UserName::default().with_name(text(name));
     m::DescribeUserScramCredentialsRequest::default().with_users(Some(names.iter().map(user).collect()))
 }
+
+/// Partitions to another directory.
+pub fn move_to(path: &str, topic: &str, partitions: &[i32]) -> m::AlterReplicaLogDirsRequest {
+    use m::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+    let topic = AlterReplicaLogDirTopic::default().with_name(topic_name(topic)).with_partitions(partitions.to_vec());
+    let directory = AlterReplicaLogDir::default().with_path(text(path)).with_topics(vec![topic]);
+    m::AlterReplicaLogDirsRequest::default().with_dirs(vec![directory])
+}

@@ -42,6 +42,14 @@ where
     Row { what, ask, difference: None }
 }
 
+/// Questions of which each follows from the answer before; `ask` gives the error codes of the last.
+pub fn asked(
+    what: &'static str,
+    ask: impl for<'a> Fn(&'a mut Client) -> BoxFuture<'a, Vec<i16>> + Send + Sync + 'static,
+) -> Row {
+    Row { what, ask: asking(ask), difference: None }
+}
+
 /// Tells the compiler that the future borrows what the closure is given.
 fn asking(ask: impl for<'a> Fn(&'a mut Client) -> BoxFuture<'a, Vec<i16>> + Send + Sync + 'static) -> Ask {
     Arc::new(ask)

@@ -356,6 +356,10 @@ fn offsets_that_are_committed_wrong_in_a_transaction_get_kafkas_codes() {
                 ("long note", |request| {
                     request.topics[0].partitions[0].committed_metadata = Some(text(&"x".repeat(4097)));
                 }),
+                ("unknown partition, older epoch", |request| {
+                    request.topics[0].partitions[0].partition_index = 9;
+                    request.producer_epoch -= 1;
+                }),
                 ("older epoch", |request| request.producer_epoch -= 1),
                 ("newer epoch", |request| request.producer_epoch += 1),
                 ("other id", |request| request.producer_id = 99_999.into()),

@@ -132,6 +132,11 @@ fn check(node: &Node, wanted: &Alteration, replace: bool) -> Result<Checked, Ref
             let message = format!("Unknown config operation {operation} for {}", &**name);
             return Err(Refusal::new(ResponseError::InvalidRequest, message));
         };
+        if operation == Operation::Delete {
+            // Of what does not exist nothing is written down.
+            changes.extend(config::is_known(scope, name).then(|| (name.to_string(), None)));
+            continue;
+        }
         check_reach(&resource, name)?;
         let changed = config::change(scope, layers, name, operation, value.as_deref());
         changes.push((name.to_string(), changed.map_err(|error| Refusal::new(error.code, error.message))?));
@@ -142,6 +147,9 @@ fn check(node: &Node, wanted: &Alteration, replace: bool) -> Result<Checked, Ref
 fn resource(node: &Node, state: &State, wanted: &Alteration) -> Result<(ConfigResource, Scope), Refusal> {
     let name = &*wanted.resource_name;
     match wanted.resource_type {
+        TOPIC if name.is_empty() => {
+            Err(Refusal::new(ResponseError::InvalidRequest, "Default topic resources are not allowed."))
+        }
         TOPIC => {
             topic_name::check(name).map_err(|why| Refusal::new(ResponseError::InvalidTopicException, why))?;
             let topic: Option<TopicId> = state.topic_by_name(name).map(|topic| topic.id);

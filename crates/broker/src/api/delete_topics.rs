@@ -12,41 +12,47 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use uuid::Uuid;
 
 /// First version that can name topics by id.
 const IDS_FROM: i16 = 6;
 /// First version whose answer has messages.
 const MESSAGES_FROM: i16 = 5;
 
+/// A topic's id and name, or why there is none.
+type Found = Result<(TopicId, String), Refusal>;
+
 pub(crate) async fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> {
     let wanted: DeleteTopicsRequest = request.decode()?;
     let version = request.header.api_version;
     let by_name = |name| DeleteTopicState::default().with_name(Some(name));
     let topics = if version < IDS_FROM { wanted.topic_names.into_iter().map(by_name).collect() } else { wanted.topics };
-    let mut seen = BTreeSet::new();
-    let deletions: Vec<_> = topics
-        .into_iter()
-        .map(|topic| {
-            let found = find(node, &topic).and_then(|(id, name)| match seen.insert(id) {
-                true => Ok((id, name)),
-                false => Err(Refusal::new(ResponseError::InvalidRequest, "Duplicate topic name or id.")),
-            });
-            delete(node, version, topic, found).boxed()
-        })
-        .collect();
+    let mut found = Vec::<(DeleteTopicState, Found)>::with_capacity(topics.len());
+    let mut places = BTreeMap::new();
+    for topic in topics {
+        let topic_found = find(node, &topic);
+        match places.entry(named(&topic, &topic_found)) {
+            Entry::Vacant(place) => {
+                place.insert(found.len());
+                found.push((topic, topic_found));
+            }
+            // A topic that is named twice is answered once, and stays.
+            Entry::Occupied(place) => {
+                found[*place.get()].1 = Err(Refusal::new(ResponseError::InvalidRequest, "Duplicate topic name or id."));
+            }
+        }
+    }
+    let deletions: Vec<_> =
+        found.into_iter().map(|(topic, found)| delete(node, version, topic, found).boxed()).collect();
     let responses: Vec<_> = stream::iter(deletions).buffered(CHANGES_AT_ONCE).collect().await;
     let error_code = super::first_error(responses.iter().map(|response| response.error_code));
     request.answer(&DeleteTopicsResponse::default().with_responses(responses), error_code)
 }
 
 /// Deletes a topic that was found, and gives the answer.
-async fn delete(
-    node: &Node,
-    version: i16,
-    wanted: DeleteTopicState,
-    found: Result<(TopicId, String), Refusal>,
-) -> DeletableTopicResult {
+async fn delete(node: &Node, version: i16, wanted: DeleteTopicState, found: Found) -> DeletableTopicResult {
     let deleted = match found {
         Err(refusal) => Err(refusal),
         Ok((topic, name)) => propose(node, Command::DeleteTopic { topic }).await.map(|()| (topic, name)),
@@ -66,7 +72,15 @@ async fn delete(
     }
 }
 
-fn find(node: &Node, wanted: &DeleteTopicState) -> Result<(TopicId, String), Refusal> {
+/// What tells topics of a request apart: the id of one that exists, else what the request says.
+fn named(wanted: &DeleteTopicState, found: &Found) -> (Option<TopicId>, Option<TopicName>, Uuid) {
+    match found {
+        Ok((id, _)) => (Some(*id), None, Uuid::nil()),
+        Err(_) => (None, wanted.name.clone(), wanted.topic_id),
+    }
+}
+
+fn find(node: &Node, wanted: &DeleteTopicState) -> Found {
     let state = node.log.state();
     let enabled = table::broker("delete.topic.enable").expect("the setting stands in the table");
     if node.broker_layers(&state).effective(enabled, Scope::Broker).0.is_some_and(|value| value == "false") {

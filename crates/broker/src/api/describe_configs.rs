@@ -78,7 +78,13 @@ fn describe(
             let layers = Layers { broker: None, ..node.broker_layers(&state) };
             let stored = |setting: &&Setting| layers.cluster.is_some_and(|values| values.contains_key(setting.name));
             let settings = table::brokers().chain(table::THROTTLES).filter(asked).filter(stored);
-            Ok(settings.map(|setting| shown(setting, Scope::Broker, layers, detail)).collect())
+            let of_cluster = |setting| {
+                let mut shown = shown(setting, Scope::Broker, layers, detail);
+                // Each broker may have others.
+                shown.synonyms.retain(|synonym| synonym.source == Source::DynamicDefaultBroker as i8);
+                shown
+            };
+            Ok(settings.map(of_cluster).collect())
         }
         BROKER => {
             check_own_id(node, name)?;
@@ -147,19 +153,20 @@ fn documentation(setting: &Setting) -> String {
     }
 }
 
-/// The values that the setting could take, most specific first; the last one of a topic setting without broker settings,
-/// and of any group setting, is its own default.
+/// The values that the setting could take, most specific first; the last one of a topic setting without broker settings
+/// is its own default, and the only one of a group setting that was not set.
 fn synonyms(setting: &Setting, scope: Scope, layers: Layers<'_>) -> Vec<DescribeConfigsSynonym> {
     let synonym = |name: &str, value: String, source: Source| {
         let value = (!setting.is_sensitive()).then(|| text(value));
         DescribeConfigsSynonym::default().with_name(text(name)).with_value(value).with_source(source as i8)
     };
     let candidates = layers.candidates(setting, scope);
+    let is_set = !candidates.is_empty();
     let candidates =
         candidates.into_iter().map(|candidate| synonym(candidate.name, candidate.value.into_owned(), candidate.source));
     let own_default = match scope {
         Scope::Topic if setting.synonyms.is_empty() => setting.default.map(str::to_owned),
-        Scope::Group => layers.default_of(setting, scope),
+        Scope::Group if !is_set => layers.default_of(setting, scope),
         _ => None,
     };
     candidates.chain(own_default.map(|value| synonym(setting.name, value, Source::Default))).collect()

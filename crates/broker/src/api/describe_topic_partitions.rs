@@ -21,7 +21,9 @@ const PARTITIONS_PER_ANSWER_MAX: i32 = 2000;
 pub(crate) fn handle(node: &Node, request: &Request) -> Result<Answer, Refused> {
     let wanted: DescribeTopicPartitionsRequest = request.decode()?;
     let limit = wanted.response_partition_limit.clamp(1, PARTITIONS_PER_ANSWER_MAX) as usize;
+    let is_asked = |name: &TopicName| wanted.topics.is_empty() || wanted.topics.iter().any(|topic| topic.name == *name);
     let (from, first_partition) = match &wanted.cursor {
+        Some(cursor) if !is_asked(&cursor.topic_name) => ("", None),
         Some(cursor) => (&*cursor.topic_name.0, usize::try_from(cursor.partition_index).ok()),
         None => ("", Some(0)),
     };

@@ -34,7 +34,6 @@ fn find(node: &Node, key_type: i8, key: StrBytes) -> Coordinator {
     };
     let kind = match key_type {
         0 => CoordinatorKind::Group,
-        1 if key.is_empty() => return failed(ResponseError::InvalidRequest, "a transactional id is not empty"),
         1 => CoordinatorKind::Transaction,
         _ => return failed(ResponseError::InvalidRequest, "unknown kind of coordinator"),
     };

@@ -1,7 +1,7 @@
 //! The table of settings: Kafka 4.1's topic settings, and the broker settings that clients and tools look at.
 
 use super::Kind::{Boolean, Class, Double, Int, List, Long, Short, String};
-use super::Rule::{Any, AtLeast, Between, Fraction, OneOf, OrBetween};
+use super::Rule::{Any, AtLeast, Between, Fraction, OneOf, OrBetween, Replicas};
 use super::Update::{ClusterWide, PerBroker, ReadOnly};
 use super::{Kind, Rule, Setting, Update};
 
@@ -26,6 +26,13 @@ pub(crate) fn broker(name: &str) -> Option<&'static Setting> {
 /// Every broker setting that is listed always.
 pub(crate) fn brokers() -> impl Iterator<Item = &'static Setting> {
     BROKER.iter().chain(SECURITY)
+}
+
+/// The names of a broker setting in other units, most specific first, with itself: milliseconds, minutes, hours.
+pub(crate) fn family(name: &'static str) -> Vec<&'static str> {
+    let families = TOPIC.iter().map(|row| row.synonyms).filter(|synonyms| synonyms.len() > 1);
+    let names = |synonyms: &[(&'static str, i64)]| synonyms.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+    families.map(names).find(|family| family.contains(&name)).unwrap_or_else(|| vec![name])
 }
 
 /// The group setting of this name.
@@ -126,12 +133,14 @@ pub(crate) const TOPIC: &[Setting] = &[
         .falls_back_to(&[("log.flush.interval.ms", 1), ("log.flush.scheduler.interval.ms", 1)])
         .without_effect(),
     row("follower.replication.throttled.replicas", List, "", "Replicas with throttled followers; there are none here.")
+        .rule(Replicas)
         .without_effect(),
     row("index.interval.bytes", Int, "4096", "Bytes between index entries of a log file.")
         .rule(AtLeast(0))
         .falls_back_to(&[("log.index.interval.bytes", 1)])
         .without_effect(),
     row("leader.replication.throttled.replicas", List, "", "Replicas with throttled leaders; there are none here.")
+        .rule(Replicas)
         .without_effect(),
     row("local.retention.bytes", Long, "-2", "Bytes kept on local disks with tiered storage.")
         .rule(AtLeast(-2))

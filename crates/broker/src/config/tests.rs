@@ -84,6 +84,10 @@ fn values_are_checked_by_type_and_range() {
         ("preallocate", "False", true),
         ("preallocate", "0", false),
         ("segment.bytes", "1048575", false),
+        ("leader.replication.throttled.replicas", "*", true),
+        ("leader.replication.throttled.replicas", "0:1, 12:3", true),
+        ("leader.replication.throttled.replicas", "0:1,2", false),
+        ("leader.replication.throttled.replicas", "0:", false),
     ];
     for (name, value, good) in cases {
         assert_eq!(table::topic(name).expect("it exists").check(value).is_ok(), good, "{name}={value}");

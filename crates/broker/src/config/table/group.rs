@@ -1,7 +1,7 @@
 //! Settings of groups (KIP-848) and of subscriptions to clients' metrics (KIP-714).
 
 use super::super::Kind::{Int, List, String};
-use super::super::Rule::{AtLeast, Between, OneOf};
+use super::super::Rule::{AtLeast, Between, Clients, OneOf};
 use super::super::Setting;
 use super::row;
 
@@ -43,7 +43,7 @@ pub(crate) const CLIENT_METRICS: &[Setting] = &[
     row("interval.ms", Int, "300000", "How often clients push their metrics.")
         .rule(Between(100, 3_600_000))
         .without_effect(),
-    row("match", List, "", "Which clients push their metrics.").without_effect(),
+    row("match", List, "", "Which clients push their metrics.").rule(Clients).without_effect(),
     row("metrics", List, "", "Which metrics clients push.").without_effect(),
 ];
 
