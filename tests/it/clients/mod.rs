@@ -5,6 +5,7 @@
 //! `groups` has consumers share their topics; elsewhere they are given their partitions by hand.
 
 mod confluent;
+mod consumer_protocol;
 mod flights;
 mod groups;
 mod java;
@@ -37,18 +38,30 @@ enum Process {
 
 impl Subject {
     fn start() -> Subject {
+        Subject::start_with(&[])
+    }
+
+    /// With broker settings under Kafka's names.
+    fn start_with(properties: &[(&str, &str)]) -> Subject {
         let tools = Tools::locate().expect("the tools");
         let folder = TempDir::new().expect("a folder");
         let (bootstrap, process) = if against_kafka() {
-            let kafka = KafkaProcess::start(&tools, folder.path(), &[]).expect("Kafka starts");
+            let kafka = KafkaProcess::start(&tools, folder.path(), properties).expect("Kafka starts");
             (kafka.bootstrap(), Process::Kafka(kafka))
         } else {
-            let settings = FrazilSettings::on_folder(folder.path());
-            let settings = settings.with("FRAZIL__KAFKA__GROUP_INITIAL_REBALANCE_DELAY_MS", "0");
+            let settings = Subject::frazil_settings(folder.path(), properties);
             let frazil = FrazilProcess::start(settings).expect("frazil starts");
             (frazil.bootstrap(), Process::Frazil(frazil))
         };
         Subject { bootstrap, tools, _process: process, folder }
+    }
+
+    /// Frazil's settings of these names, on a local folder.
+    fn frazil_settings(folder: &Path, properties: &[(&str, &str)]) -> FrazilSettings {
+        let all = [("group.initial.rebalance.delay.ms", "0")].iter().chain(properties);
+        all.fold(FrazilSettings::on_folder(folder), |settings, (name, value)| {
+            settings.with(&format!("FRAZIL__KAFKA__{}", name.replace('.', "_").to_ascii_uppercase()), value)
+        })
     }
 }
 

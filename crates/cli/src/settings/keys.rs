@@ -192,6 +192,35 @@ pub static KEYS: &[Key] = &[
     Key::new("kafka.group_min_session_timeout_ms", KafkaMilliseconds, "6000", "Shortest session timeout of a member"),
     Key::new("kafka.group_max_session_timeout_ms", KafkaMilliseconds, "1800000", "Longest session timeout of a member"),
     Key::new("kafka.group_max_size", Integer, "2147483647", "Most members of a group"),
+    Key::new(
+        "kafka.group_consumer_assignors",
+        Text,
+        "uniform,range",
+        "Assignors of the new protocol, the default first",
+    ),
+    Key::new(
+        "kafka.group_consumer_session_timeout_ms",
+        KafkaMilliseconds,
+        "45000",
+        "A silent consumer is removed after",
+    ),
+    Key::new("kafka.group_consumer_min_session_timeout_ms", KafkaMilliseconds, "45000", "The least a group may set"),
+    Key::new("kafka.group_consumer_max_session_timeout_ms", KafkaMilliseconds, "60000", "The most a group may set"),
+    Key::new(
+        "kafka.group_consumer_heartbeat_interval_ms",
+        KafkaMilliseconds,
+        "5000",
+        "How often consumers are heard of",
+    ),
+    Key::new("kafka.group_consumer_min_heartbeat_interval_ms", KafkaMilliseconds, "5000", "The least a group may set"),
+    Key::new("kafka.group_consumer_max_heartbeat_interval_ms", KafkaMilliseconds, "15000", "The most a group may set"),
+    Key::new("kafka.group_consumer_max_size", Integer, "2147483647", "Most consumers of a group"),
+    Key::new(
+        "kafka.group_consumer_migration_policy",
+        Text,
+        "bidirectional",
+        "Whether running groups may change to the new protocol and back: bidirectional, upgrade, downgrade, disabled",
+    ),
 ];
 
 /// The setting of that name.
