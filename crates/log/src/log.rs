@@ -30,7 +30,7 @@ use crate::sequencer::{self, ProposeError, Sequencer};
 use crate::snapshot::Snapshots;
 use crate::times::{TimedOffset, Times};
 use crate::writer::{Hangar, Writer};
-use frazil_base::{BufferPool, Env, Epoch, Seq, TopicPartition};
+use frazil_base::{BufferPool, Env, Epoch, Seq, Signal, TopicPartition};
 use frazil_meta::CommitLog;
 use frazil_meta::record::Command;
 use frazil_meta::state::{Outcome, State};
@@ -135,7 +135,7 @@ impl Log {
     }
 
     /// Follows the number of the last record applied here.
-    pub fn applied_changes(&self) -> watch::Receiver<Seq> {
+    pub fn applied_changes(&self) -> &Signal<Seq> {
         self.0.replica.applied_changes()
     }
 

@@ -12,14 +12,14 @@ use crate::invariant;
 use crate::polls::Polls;
 use crate::sequencer::ProposeError;
 use bytes::Bytes;
-use frazil_base::{Epoch, Seq, TopicPartition};
+use frazil_base::{Epoch, Seq, Signal, TopicPartition};
 use frazil_meta::record::{Command, Commit, Record};
 use frazil_meta::state::{BodyId, Outcome, Refusal, RunOutcome, State};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
 /// What became of a proposal.
 pub(crate) type Answer = Result<Applied, ProposeError>;
@@ -42,7 +42,7 @@ pub(crate) struct Replica {
     polls: Arc<Polls>,
     arrivals: Arc<Arrivals>,
     health: HealthCell,
-    applied: watch::Sender<Seq>,
+    applied: Signal<Seq>,
     records_total: AtomicU64,
     bytes_total: AtomicU64,
     carried_total: AtomicU64,
@@ -75,7 +75,7 @@ impl TailVolume {
 impl Replica {
     /// A replica that continues from `state`, in which `epoch` is our registration. `tail` was read to get there.
     pub(crate) fn new(state: State, epoch: Epoch, health: HealthCell, tail: TailVolume) -> Replica {
-        let applied = watch::Sender::new(state.applied());
+        let applied = Signal::new(state.applied());
         Replica {
             state: RwLock::new(state),
             hashes: Mutex::default(),
@@ -104,12 +104,12 @@ impl Replica {
     }
 
     pub(crate) fn applied(&self) -> Seq {
-        *self.applied.borrow()
+        self.applied.get()
     }
 
     /// Follows the number of the last record applied.
-    pub(crate) fn applied_changes(&self) -> watch::Receiver<Seq> {
-        self.applied.subscribe()
+    pub(crate) fn applied_changes(&self) -> &Signal<Seq> {
+        &self.applied
     }
 
     pub(crate) fn polls(&self) -> &Arc<Polls> {
@@ -204,7 +204,7 @@ impl Replica {
         self.agree(seq, hash, &record.command);
         self.carried_total.fetch_add(carried_bytes(&record.command, &outcome), Ordering::Relaxed);
         self.count(&record.command, bytes.len() as u64);
-        self.applied.send_replace(seq);
+        self.applied.set(seq);
         if !is_open {
             self.note_closed(seq, &record);
         }

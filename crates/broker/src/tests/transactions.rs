@@ -607,11 +607,7 @@ async fn another_coordinator_goes_on_where_the_one_that_left_stood() {
     leaving.broker.stop().await;
     leaving.log.close().await;
     for broker in &brokers {
-        let mut applied = broker.log.applied_changes();
-        let left = |log: &frazil_log::Log| log.state().brokers().count() == 2;
-        while !left(&broker.log) {
-            applied.changed().await.expect("the log is open");
-        }
+        broker.log.applied_changes().wait_for(|_| broker.log.state().brokers().count() == 2).await;
     }
     producer.client = coordinator_of(&brokers.iter().collect::<Vec<_>>(), "shop", 1).await;
     assert_eq!(producer.end(3, true).await, None);

@@ -32,9 +32,8 @@ pub(crate) async fn run(node: Arc<Node>, mut stopping: Stopping) {
 }
 
 async fn watch(node: &Node) {
-    let mut applied = node.log.applied_changes();
     loop {
-        applied.mark_unchanged();
+        let seen = node.log.state().applied();
         let Look { overdue, next_in_ms } = look(node, &node.log.state());
         let had_overdue = !overdue.is_empty();
         for end in overdue {
@@ -47,7 +46,7 @@ async fn watch(node: &Node) {
         let until_overdue = next_in_ms.map(|ms| Duration::from_millis(ms.max(0) as u64).saturating_sub(LOOK_INTERVAL));
         tokio::select! {
             biased;
-            changed = applied.changed() => if changed.is_err() { return },
+            _ = node.log.applied_changes().wait_for(|applied| *applied > seen) => {}
             () = tokio::time::sleep(until_overdue.unwrap_or_default()), if until_overdue.is_some() => {}
         }
     }

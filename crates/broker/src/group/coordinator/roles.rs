@@ -7,7 +7,6 @@ use frazil_log::Log;
 use frazil_meta::state::CoordinatorKind;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 /// While the log is busy, brokers are looked at this often at most.
@@ -16,15 +15,14 @@ const CHECK_PAUSE: Duration = Duration::from_millis(10);
 /// Watches which brokers are open.
 pub(super) struct Roles {
     log: Log,
-    applied: watch::Receiver<Seq>,
+    seen: Seq,
     brokers: Vec<Epoch>,
     not_before: Instant,
 }
 
 impl Roles {
     pub fn new(log: Log) -> Roles {
-        let applied = log.applied_changes();
-        Roles { log, applied, brokers: Vec::new(), not_before: Instant::now() }
+        Roles { log, seen: Seq::ZERO, brokers: Vec::new(), not_before: Instant::now() }
     }
 
     /// Waits until brokers joined or left. Dropping the future loses nothing.
@@ -34,15 +32,14 @@ impl Roles {
             if self.has_changed() {
                 return;
             }
-            if self.applied.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+            self.log.applied_changes().wait_for(|applied| *applied > self.seen).await;
             self.not_before = Instant::now() + CHECK_PAUSE;
         }
     }
 
     fn has_changed(&mut self) -> bool {
         let state = self.log.state();
+        self.seen = state.applied();
         let open = || state.brokers().map(|broker| broker.epoch);
         if open().eq(self.brokers.iter().copied()) {
             return false;
