@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long a start, and how long a drain, may take before a test fails; generous, for loaded machines.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a [`FrazilProcess`] is started with. Ports stay the same over restarts, so that clients find it again.
 #[derive(Clone, Debug)]

@@ -6,10 +6,19 @@ use frazil_tests::{FrazilProcess, FrazilSettings};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Longer than the session timeout of six seconds that classic clients ask for.
+/// Groups of the consumer protocol have their timeouts from the broker: those that the classic clients set for themselves.
+const TIMEOUTS: [(&str, &str); 4] = [
+    ("FRAZIL__KAFKA__GROUP_CONSUMER_MIN_SESSION_TIMEOUT_MS", "6000"),
+    ("FRAZIL__KAFKA__GROUP_CONSUMER_SESSION_TIMEOUT_MS", "6000"),
+    ("FRAZIL__KAFKA__GROUP_CONSUMER_MIN_HEARTBEAT_INTERVAL_MS", "500"),
+    ("FRAZIL__KAFKA__GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS", "500"),
+];
+/// Longer than these sessions last.
 const PAUSE_MS: std::ops::Range<u64> = 7_000..9_000;
-/// Longer than the 45 seconds of groups of the consumer protocol, and than all other timeouts of the clients.
+/// Longer than all other timeouts of the clients.
 const LONG_PAUSE_MS: std::ops::Range<u64> = 46_000..50_000;
+/// Within this time a second broker starts while the first one is stopped, if the store allows it.
+const HEAD_START: Duration = Duration::from_secs(5);
 /// For so long a broker that was replaced while it was stopped may go on.
 const FENCED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -42,6 +51,10 @@ enum Store {
     Bucket(Minio),
 }
 
+fn with_timeouts(settings: FrazilSettings) -> FrazilSettings {
+    TIMEOUTS.iter().fold(settings, |settings, (name, value)| settings.with(name, value))
+}
+
 /// A broker on its store.
 pub struct Scene {
     pub broker: FrazilProcess,
@@ -54,13 +67,13 @@ pub struct Scene {
 impl Scene {
     pub fn on_a_folder(seed: u64) -> Scene {
         let folder = TempDir::new().expect("a folder");
-        let settings = FrazilSettings::on_folder(folder.path());
+        let settings = with_timeouts(FrazilSettings::on_folder(folder.path()));
         Scene::start(settings.clone(), settings, Store::Folder(folder), seed)
     }
 
     pub async fn on_a_bucket(seed: u64) -> Scene {
         let minio = Minio::start().await;
-        let settings = || FrazilSettings::on(&minio.url("chaos")).with("FRAZIL__LOG__FLUSH_AGE", "20ms");
+        let settings = || with_timeouts(FrazilSettings::on(&minio.url("chaos")).with("FRAZIL__LOG__FLUSH_AGE", "20ms"));
         let (settings, other) = (settings(), settings());
         Scene::start(settings, other, Store::Bucket(minio), seed)
     }
@@ -153,10 +166,18 @@ impl Scene {
 
     /// A second broker takes over. The old one, which may have been stopped, has to find that out by itself and to end.
     async fn replace(mut self) -> Scene {
-        let new = FrazilProcess::start(self.other).expect("a second broker starts");
+        let other = self.other;
+        let mut starting = tokio::task::spawn_blocking(move || FrazilProcess::start(other));
+        // MinIO keeps a lock on the object that a process was writing when it stopped: then nobody gets on before it does.
+        let in_time = tokio::time::timeout(HEAD_START, &mut starting).await;
+        self.broker.resume().expect("our own child");
+        let started = match in_time {
+            Ok(started) => started,
+            Err(_) => starting.await,
+        };
+        let new = started.expect("no panic").expect("a second broker starts");
         self.other = self.broker.settings();
         let mut old = std::mem::replace(&mut self.broker, new);
-        old.resume().expect("our own child");
         let until = Instant::now() + FENCED_WITHIN;
         while old.is_running().expect("our own child can be looked at") {
             assert!(Instant::now() < until, "a broker that was replaced goes on: {}", old.stderr());
