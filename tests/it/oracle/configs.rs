@@ -1,11 +1,12 @@
 //! DescribeConfigs of both: names, types, values, defaults, sources, what can be changed, synonyms.
 
+use super::answers::{PATIENCE, PAUSE};
 use super::pair::Pair;
 use super::requests::*;
 use frazil_broker::testing::Client;
 use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 /// Kafka's settings that Frazil does not have, by the beginnings of their names, and why.
 const ABSENT: &[(&str, &str)] = &[
@@ -128,42 +129,56 @@ async fn described(client: &mut Client, kind: i8, name: &str) -> BTreeMap<String
     result.configs.into_iter().map(|config| (config.name.to_string(), config)).collect()
 }
 
-/// Every difference that no table explains.
-async fn differences(clients: &mut [Client; 2], kind: i8, name: &str) -> Vec<String> {
+/// What is told otherwise.
+struct Difference {
+    setting: String,
+    aspect: &'static str,
+    shown: String,
+}
+
+impl Difference {
+    /// The row of `DIFFERENT` that explains it.
+    fn explanation(&self) -> Option<usize> {
+        DIFFERENT.iter().position(|(setting, aspect, _)| *setting == self.setting && *aspect == self.aspect)
+    }
+}
+
+async fn differences(clients: &mut [Client; 2], kind: i8, name: &str) -> Vec<Difference> {
     let [frazil, kafka] = clients;
     let (frazil, kafka) = (described(frazil, kind, name).await, described(kafka, kind, name).await);
     let is_absent = |name: &str| ABSENT.iter().any(|(start, _)| name.starts_with(start));
     let mut found = Vec::new();
-    for (name, theirs) in &kafka {
+    let mut note = |setting: &str, aspect, shown| found.push(Difference { setting: setting.to_owned(), aspect, shown });
+    for (name, theirs) in kafka.iter().filter(|(name, _)| !is_absent(name)) {
         let Some(ours) = frazil.get(name) else {
-            let is_known =
-                is_absent(name) || DIFFERENT.iter().any(|(other, what, _)| other == name && *what == "missing");
-            found.extend((!is_known).then(|| format!("{name} is missing")));
+            note(name, "missing", "only Kafka has it".to_owned());
             continue;
         };
         let (ours, theirs) = (aspects(ours), aspects(theirs));
-        for (aspect, ours) in &ours {
-            let is_known = DIFFERENT.iter().any(|(other, what, _)| other == name && what == aspect);
-            if *ours != theirs[aspect] && !is_known {
-                found.push(format!("{name}, {aspect}: Frazil {ours}, Kafka {}", theirs[aspect]));
-            }
+        for (aspect, ours) in ours.iter().filter(|(aspect, ours)| **ours != theirs[*aspect]) {
+            note(name, aspect, format!("Frazil {ours}, Kafka {}", theirs[aspect]));
         }
     }
-    found
-        .extend(frazil.keys().filter(|name| !kafka.contains_key(*name)).map(|name| format!("{name} is Frazil's only")));
+    frazil.keys().filter(|name| !kafka.contains_key(*name)).for_each(|name| {
+        note(name, "present", "only Frazil has it".to_owned());
+    });
     found
 }
 
-/// Compares again until both are alike: Kafka's brokers learn of a change a moment after its controller.
-async fn assert_alike(clients: &mut [Client; 2], kind: i8, name: &str) {
+/// Compares again until both are alike, for Kafka's brokers learn of a change a moment after its controller. Gives the
+/// rows of `DIFFERENT` that were needed.
+async fn assert_alike(clients: &mut [Client; 2], kind: i8, name: &str) -> BTreeSet<usize> {
     let began = Instant::now();
     loop {
-        let found = differences(clients, kind, name).await;
-        if found.is_empty() {
-            return;
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            differences(clients, kind, name).await.into_iter().partition(|found| found.explanation().is_some());
+        if unknown.is_empty() {
+            return known.iter().filter_map(Difference::explanation).collect();
         }
-        assert!(began.elapsed() < Duration::from_secs(10), "kind {kind} {name:?}:\n{}", found.join("\n"));
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let shown = unknown.iter().map(|found| format!("{}, {}: {}", found.setting, found.aspect, found.shown));
+        let shown: Vec<_> = shown.collect();
+        assert!(began.elapsed() < PATIENCE, "kind {kind} {name:?}:\n{}", shown.join("\n"));
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -179,12 +194,15 @@ async fn settings_are_told_as_kafka_tells_them() {
     for client in &mut clients {
         let created = client.call(5, &create(vec![with(topic("t", 1, 1), "retention.bytes", Some("5000"))])).await;
         assert_eq!(created.expect("answered").topics[0].error_code, 0);
+        let began = Instant::now();
         while client.call(12, &metadata(&["t"], false)).await.expect("answered").topics[0].error_code != 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert!(began.elapsed() < PATIENCE, "the topic is not there");
+            tokio::time::sleep(PAUSE).await;
         }
     }
+    let mut needed = BTreeSet::new();
     for (kind, name) in [(TOPIC, "t"), (BROKER, "1"), (GROUP, "g"), (CLIENT_METRICS, "m")] {
-        assert_alike(&mut clients, kind, name).await;
+        needed.append(&mut assert_alike(&mut clients, kind, name).await);
     }
     for client in &mut clients {
         for request in [
@@ -200,6 +218,8 @@ async fn settings_are_told_as_kafka_tells_them() {
         }
     }
     for (kind, name) in [(TOPIC, "t"), (BROKER, "1"), (BROKER, ""), (GROUP, "g"), (CLIENT_METRICS, "m")] {
-        assert_alike(&mut clients, kind, name).await;
+        needed.append(&mut assert_alike(&mut clients, kind, name).await);
     }
+    let gone = (0..DIFFERENT.len()).filter(|row| !needed.contains(row)).map(|row| &DIFFERENT[row]);
+    assert_eq!(gone.collect::<Vec<_>>(), Vec::<&(&str, &str, &str)>::new(), "rows that explain nothing");
 }
