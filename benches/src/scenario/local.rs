@@ -107,6 +107,7 @@ pub async fn batches(
 pub async fn single(place: &Place, pace: Pace, report: &mut Report) -> Result<()> {
     let plan = ProduceLoad { rate: Some(500.0), ..load(8, 1_000, 1, pace) };
     let what = "500 single records/s";
+    produce(&place.floor()?, &plan, what, report).await?;
     produced(place.kafka()?, &plan, what, report).await?;
     let synced = produced(place.kafka_synced()?, &plan, what, report).await?.1;
     let frazil = produced(place.frazil()?, &plan, what, report).await?.1;
