@@ -1,4 +1,5 @@
 use super::*;
+use std::collections::BTreeSet;
 
 fn values(values: &[(&str, &str)]) -> Values {
     values.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
@@ -107,4 +108,24 @@ fn rules_come_from_all_layers() {
     let defaults = TopicRules::of(Layers { own: None, broker: None, cluster: None, fixed: &nothing });
     assert_eq!((defaults.max_message_bytes, defaults.timestamp_before_max_ms), (1_048_588, i64::MAX));
     assert_eq!((defaults.compacted, defaults.compression), (false, None));
+}
+
+#[test]
+fn the_readme_names_every_setting_without_effect() {
+    let readme = include_str!("../../../../README.md");
+    let (_, listed) = readme.split_once("Settings that are accepted").expect("the list begins");
+    let (listed, _) = listed.split_once("</details>").expect("the list ends");
+    let kinds: [(&str, Vec<&Setting>); 4] = [
+        ("Topics: ", table::TOPIC.iter().collect()),
+        ("Brokers: ", table::brokers().chain(table::THROTTLES).collect()),
+        ("Groups: ", table::GROUP.iter().collect()),
+        ("Subscriptions to clients' metrics: ", table::CLIENT_METRICS.iter().collect()),
+    ];
+    for (kind, settings) in kinds {
+        let paragraph = listed.split("\n\n").find_map(|paragraph| paragraph.strip_prefix(kind)).expect(kind);
+        let named: BTreeSet<&str> = paragraph.split('`').skip(1).step_by(2).collect();
+        let without_effect = settings.into_iter().filter(|setting| !setting.has_effect).map(|setting| setting.name);
+        let differences: Vec<_> = named.symmetric_difference(&without_effect.collect()).copied().collect();
+        assert_eq!(differences, [] as [&str; 0], "{kind}");
+    }
 }
