@@ -725,8 +725,7 @@ const BROKER: &[Setting] = &[
     .without_effect(),
     row("transaction.max.timeout.ms", Int, "900000", "Longest timeout of a transaction.")
         .rule(AtLeast(1))
-        .update(ReadOnly)
-        .without_effect(),
+        .update(ReadOnly),
     row(
         "transaction.partition.verification.enable",
         Boolean,

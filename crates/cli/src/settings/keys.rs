@@ -170,14 +170,18 @@ pub static KEYS: &[Key] = &[
         "How often expired records are looked for",
     ),
     Key::new("kafka.log_retention_bytes", KafkaBytes, "-1", "How much of a partition is kept; -1: all"),
-    Key::new("kafka.producer_id_expiration_ms", KafkaMilliseconds, "86400000", "Idle producer ids are forgotten after"),
+    Key::new(
+        "kafka.producer_id_expiration_ms",
+        KafkaMilliseconds,
+        "86400000",
+        "Shown only: idle producer ids are forgotten after a day",
+    ),
     Key::new("kafka.transaction_max_timeout_ms", KafkaMilliseconds, "900000", "Longest transaction timeout"),
     Key::new(
         "kafka.transactional_id_expiration_ms",
         KafkaMilliseconds,
         "604800000",
-        "Idle transactional ids are \
-        forgotten after",
+        "Shown only: idle transactional ids are forgotten after a week",
     ),
     Key::new("kafka.offsets_retention_minutes", Integer, "10080", "Offsets of empty groups are forgotten after"),
     Key::new("kafka.offset_metadata_max_bytes", KafkaBytes, "4096", "Largest metadata of an offset commit"),
